@@ -1,2 +1,29 @@
-//! Developer tasks of the workspace.
-fn main() {}
+//! Developer tasks: `cargo xtask codegen [--check]`, `tidy`, `test`, `ci`.
+
+mod codegen;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let task = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let done = match task.as_str() {
+        "codegen" => codegen::run(&root(), rest.iter().any(|arg| arg == "--check")),
+        other => Err(format!("`{other}` is not a task: try codegen")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or(here.clone(), PathBuf::from)
+}
