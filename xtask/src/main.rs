@@ -1,6 +1,10 @@
-//! Developer tasks: `cargo xtask codegen [--check]`, `tidy`, `test`, `ci`.
+//! Developer tasks: `cargo xtask codegen [--check] | tidy | test [STAGE] | ci`.
 
+mod ci;
 mod codegen;
+mod process;
+mod suite;
+mod tidy;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +15,10 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let done = match task.as_str() {
         "codegen" => codegen::run(&root(), rest.iter().any(|arg| arg == "--check")),
-        other => Err(format!("`{other}` is not a task: try codegen")),
+        "tidy" => tidy::run(&root()),
+        "test" => suite::run(&root(), &rest),
+        "ci" => ci::run(&root()),
+        other => Err(format!("`{other}` is not a task: try codegen, tidy, test or ci")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

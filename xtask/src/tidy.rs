@@ -88,7 +88,8 @@ fn cargo_metadata(root: &Path) -> Result<serde_json::Value, String> {
 
 fn output(root: &Path, program: &str, args: &[&str]) -> Result<String, String> {
     let shown = format!("{program} {}", args.join(" "));
-    let out = Command::new(program).args(args).current_dir(root).output().map_err(|error| format!("{shown}: {error}"))?;
+    let out =
+        Command::new(program).args(args).current_dir(root).output().map_err(|error| format!("{shown}: {error}"))?;
     if !out.status.success() {
         return Err(format!("{shown}: {}: {}", out.status, String::from_utf8_lossy(&out.stderr).trim()));
     }

@@ -102,7 +102,10 @@ mod tests {
     fn paths_that_exist_pass() {
         let text = "`crates/base`, `crates/base/`, `crates/base/src/lib.rs:12`, `STYLE.md` and [a](docs/a.md#part)";
         assert_eq!(findings("README.md", text), Vec::<String>::new());
-        assert_eq!(findings("docs/b.md", "[style](../STYLE.md), [a](a.md), [web](https://example.org/x)"), Vec::<String>::new());
+        assert_eq!(
+            findings("docs/b.md", "[style](../STYLE.md), [a](a.md), [web](https://example.org/x)"),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -114,7 +117,8 @@ mod tests {
 
     #[test]
     fn what_is_no_path_of_ours_is_left_alone() {
-        let text = "`crates/<name>` `crates/*` `a/b` `x.y` `cargo xtask tidy` `crates/{a,b}`\n```\n`crates/gone`\n```\n";
+        let text =
+            "`crates/<name>` `crates/*` `a/b` `x.y` `cargo xtask tidy` `crates/{a,b}`\n```\n`crates/gone`\n```\n";
         assert_eq!(findings("README.md", text), Vec::<String>::new());
     }
 }

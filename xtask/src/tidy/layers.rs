@@ -12,8 +12,22 @@ const DEV: &str = "dev";
 
 /// Runtimes, sockets, system calls, ambient randomness and logging set-up: what makes a core impossible to replay.
 const IMPURE: &[&str] = &[
-    "async-std", "getrandom", "hyper", "libc", "memmap2", "mio", "nix", "rand", "rustix", "signal-hook", "smol", "socket2", "tokio",
-    "tokio-rustls", "tokio-util", "tracing-subscriber",
+    "async-std",
+    "getrandom",
+    "hyper",
+    "libc",
+    "memmap2",
+    "mio",
+    "nix",
+    "rand",
+    "rustix",
+    "signal-hook",
+    "smol",
+    "socket2",
+    "tokio",
+    "tokio-rustls",
+    "tokio-util",
+    "tracing-subscriber",
 ];
 
 /// `kind`s that may be written in `[package.metadata.thalweg]`.
@@ -63,8 +77,10 @@ fn read(package: &Value) -> Result<Crate<'_>, Finding> {
         return Err(missing("needs a `layer`, a number from 0"));
     }
     let list = package["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let dependencies =
-        list.iter().map(|one| (one["name"].as_str().unwrap_or_default(), one["kind"].as_str() == Some("dev"))).collect();
+    let dependencies = list
+        .iter()
+        .map(|one| (one["name"].as_str().unwrap_or_default(), one["kind"].as_str() == Some("dev")))
+        .collect();
     Ok(Crate { name, layer, kind, dependencies })
 }
 
@@ -73,12 +89,16 @@ fn check_crate(from: &Crate<'_>, crates: &BTreeMap<&str, Crate<'_>>) -> Vec<Find
     for &(name, only_dev) in &from.dependencies {
         let at = format!("{}/Cargo.toml", from.name);
         if from.kind == "pure" && !only_dev && IMPURE.contains(&name) {
-            findings.push(Finding::new(&at, format!("a pure crate must not depend on `{name}`: its shell does the IO")));
+            findings
+                .push(Finding::new(&at, format!("a pure crate must not depend on `{name}`: its shell does the IO")));
         }
         let (Some(to), Some(from_layer)) = (crates.get(name), from.layer) else { continue };
         let Some(to_layer) = to.layer else {
             if !only_dev {
-                findings.push(Finding::new(&at, format!("a crate in a layer must not depend on `{name}`, a developer's crate")));
+                findings.push(Finding::new(
+                    &at,
+                    format!("a crate in a layer must not depend on `{name}`, a developer's crate"),
+                ));
             }
             continue;
         };
@@ -114,7 +134,8 @@ mod tests {
 
     #[test]
     fn strictly_lower_imports_pass() {
-        let packages = vec![package("base", 0, "pure", &[]), package("record", 1, "pure", &[("base", None), ("thiserror", None)])];
+        let packages =
+            vec![package("base", 0, "pure", &[]), package("record", 1, "pure", &[("base", None), ("thiserror", None)])];
         assert_eq!(findings(packages), Vec::<String>::new());
     }
 
@@ -148,16 +169,19 @@ mod tests {
 
     #[test]
     fn a_pure_crate_over_an_edge_is_caught() {
-        let found = findings(vec![package("telemetry", 1, "edge", &[]), package("raft", 2, "pure", &[("telemetry", None)])]);
+        let found =
+            findings(vec![package("telemetry", 1, "edge", &[]), package("raft", 2, "pure", &[("telemetry", None)])]);
         assert_eq!(found, ["a pure crate must not import `telemetry`, which is `edge`"]);
     }
 
     #[test]
     fn a_crate_that_states_no_layer_or_an_unknown_kind_is_caught() {
-        let bare = json!({"name": "x", "manifest_path": "/r/crates/x/Cargo.toml", "metadata": null, "dependencies": []});
+        let bare =
+            json!({"name": "x", "manifest_path": "/r/crates/x/Cargo.toml", "metadata": null, "dependencies": []});
         assert_eq!(findings(vec![bare]).len(), 1);
         assert_eq!(findings(vec![package("x", 1, "purish", &[])]).len(), 1);
-        let tool = json!({"name": "xtask", "manifest_path": "/r/xtask/Cargo.toml", "metadata": null, "dependencies": []});
+        let tool =
+            json!({"name": "xtask", "manifest_path": "/r/xtask/Cargo.toml", "metadata": null, "dependencies": []});
         assert_eq!(findings(vec![tool]), Vec::<String>::new());
     }
 }

@@ -37,9 +37,13 @@ pub(super) fn check(file: &SourceFile) -> Vec<Finding> {
         let tests: usize = rust::test_regions(&blanked).iter().map(|(from, to)| to - from + 1).sum();
         let lines = file.text.lines().count() - tests.min(file.text.lines().count());
         if lines > FILE_LINES_MAX {
-            findings.push(Finding::new(&file.path, format!("{lines} lines without tests, {FILE_LINES_MAX} at most: split it")));
+            findings.push(Finding::new(
+                &file.path,
+                format!("{lines} lines without tests, {FILE_LINES_MAX} at most: split it"),
+            ));
         } else if lines > FILE_LINES_WANTED {
-            findings.push(Finding::wish(&file.path, format!("{lines} lines without tests, {FILE_LINES_WANTED} wanted")));
+            findings
+                .push(Finding::wish(&file.path, format!("{lines} lines without tests, {FILE_LINES_WANTED} wanted")));
         }
     }
     for function in rust::functions(&blanked).iter().filter(|function| !table && function.lines > FUNCTION_LINES_MAX) {

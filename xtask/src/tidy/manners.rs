@@ -66,7 +66,10 @@ fn rust_manners(file: &SourceFile) -> Vec<Finding> {
         }
     }
     if !all_test && !is_generated(file) && !file.text.trim_start().starts_with("//!") {
-        findings.push(Finding::new(&file.path, "starts with no `//!` header: what it is, its invariants, what it does not know"));
+        findings.push(Finding::new(
+            &file.path,
+            "starts with no `//!` header: what it is, its invariants, what it does not know",
+        ));
     }
     findings
 }
@@ -91,7 +94,10 @@ mod tests {
         let sleep = "//! B.\nfn f() { std::thread::sleep(d) }\n";
         assert_eq!(count("crates/a/src/b.rs", sleep), 0);
         assert_eq!(count("crates/a/src/b/tests.rs", sleep), 1);
-        assert_eq!(count("crates/a/src/b.rs", "//! B.\n#[cfg(test)]\nmod tests {\n fn f() { tokio::time::sleep(d) }\n}\n"), 1);
+        assert_eq!(
+            count("crates/a/src/b.rs", "//! B.\n#[cfg(test)]\nmod tests {\n fn f() { tokio::time::sleep(d) }\n}\n"),
+            1
+        );
     }
 
     #[test]

@@ -174,7 +174,9 @@ mod tests {
 
     #[test]
     fn functions_have_their_lines_and_declarations_have_none() {
-        let found = functions(&blank("trait T { fn a(&self, x: [u8; 3]); }\nimpl X {\n  fn b(x: [u8; 3]) -> u8 {\n    1\n  }\n}\n"));
+        let found = functions(&blank(
+            "trait T { fn a(&self, x: [u8; 3]); }\nimpl X {\n  fn b(x: [u8; 3]) -> u8 {\n    1\n  }\n}\n",
+        ));
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].name.as_str(), found[0].line, found[0].lines), ("b", 3, 3));
     }
