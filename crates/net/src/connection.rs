@@ -1,0 +1,260 @@
+//! One connection: one task that reads, cuts frames, asks the service, keeps replies in order and sends them.
+//!
+//! Each turn handles every complete frame that has arrived, then sends every reply that is ready with as few system calls as
+//! possible. It stops reading when too many replies wait, so a peer that does not read cannot make it hold more (S12).
+
+mod input;
+mod output;
+
+use crate::listener::ListenerOptions;
+use crate::log_limit::{LogLimit, safe};
+use crate::pool::BufferPool;
+use crate::service::{ClientSoftware, ConnContext, Outgoing, Peer, Pending, Reply, Service};
+use crate::shutdown::Shutdown;
+use input::{Input, Received};
+use output::{Output, Sent};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant, Sleep};
+
+/// A connection with more to do lets others run after this many rounds.
+const ROUNDS_PER_TURN: usize = 8;
+
+/// What a connection shares with others.
+pub(crate) struct Wiring<S> {
+    pub(crate) service: Rc<S>,
+    pub(crate) pool: Rc<BufferPool>,
+    pub(crate) options: Arc<ListenerOptions>,
+    pub(crate) log: Arc<LogLimit>,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// Why a connection ends.
+enum End {
+    /// The peer, the network or our own shutdown: nothing to tell.
+    Quiet,
+    /// Something that an operator may want to know.
+    Because(String),
+}
+
+/// The place of a reply in the order of requests.
+enum Slot {
+    Ready(Outgoing),
+    Waiting(Pending),
+    Close(String),
+}
+
+struct Connection<S: Service> {
+    stream: TcpStream,
+    cx: ConnContext<S::Session>,
+    wiring: Wiring<S>,
+    input: Input,
+    replies: VecDeque<Slot>,
+    output: Output,
+    last_active: Instant,
+    /// No more frames are taken: the peer, the service or the node is about to end it.
+    closing: bool,
+}
+
+/// Runs a connection to its end.
+pub(crate) async fn run<S: Service>(stream: TcpStream, peer: Peer, wiring: Wiring<S>) {
+    let session = wiring.service.connected(&peer);
+    let input = Input::new(Rc::clone(&wiring.pool), wiring.options.request_bytes_max);
+    let mut shutdown = wiring.shutdown.clone();
+    let mut connection = Connection {
+        stream,
+        cx: ConnContext { peer, client: ClientSoftware::default(), session },
+        wiring,
+        input,
+        replies: VecDeque::new(),
+        output: Output::default(),
+        last_active: Instant::now(),
+        closing: false,
+    };
+    let mut ending = pin!(shutdown.begun());
+    let mut ending_seen = false;
+    let mut idle = pin!(tokio::time::sleep(connection.wiring.options.idle_max.unwrap_or(Duration::ZERO)));
+    let end = std::future::poll_fn(|cx| {
+        if !ending_seen && ending.as_mut().poll(cx).is_ready() {
+            ending_seen = true;
+            connection.closing = true;
+        }
+        match connection.turn(cx) {
+            Poll::Ready(end) => Poll::Ready(end),
+            Poll::Pending => connection.poll_idle(cx, idle.as_mut()),
+        }
+    })
+    .await;
+    if let End::Because(reason) = end {
+        connection.tell(&reason);
+    }
+}
+
+impl<S: Service> Connection<S> {
+    /// Works until everything waits or others should have their turn.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        for _ in 0..ROUNDS_PER_TURN {
+            let (mut progress, mut give_way) = (false, false);
+            match self.receive(cx) {
+                Ok(moved) => progress |= moved,
+                Err(end) => return Poll::Ready(end),
+            }
+            progress |= self.settle(cx);
+            match self.output.send(&self.stream, &*self.wiring.service, cx) {
+                Ok(Sent::Nothing) => {}
+                Ok(Sent::Some { bytes, slice }) => {
+                    self.wiring.options.observer.bytes_out(bytes);
+                    self.last_active = Instant::now();
+                    (progress, give_way) = (true, slice);
+                }
+                Err(reason) => return Poll::Ready(reason.map_or(End::Quiet, End::Because)),
+            }
+            if self.output.is_empty() {
+                match self.replies.front() {
+                    Some(Slot::Close(_)) => return Poll::Ready(self.take_close_reason()),
+                    None if self.closing => return Poll::Ready(End::Quiet),
+                    _ => {}
+                }
+            }
+            if give_way {
+                break;
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn take_close_reason(&mut self) -> End {
+        match self.replies.pop_front() {
+            Some(Slot::Close(reason)) => End::Because(reason),
+            _ => End::Quiet,
+        }
+    }
+
+    fn may_take_frames(&self) -> bool {
+        !self.closing
+            && self.replies.len() < self.wiring.options.pipeline_max
+            && self.output.wire_len() < self.wiring.options.reply_bytes_max
+    }
+
+    /// Handles the frames that are there, and reads once when there are none; says whether anything moved.
+    fn receive(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut moved = self.handle_frames(cx)?;
+        if !self.may_take_frames() {
+            return Ok(moved);
+        }
+        match self.input.receive(&self.stream, cx) {
+            Ok(Received::Nothing) => {}
+            Ok(Received::Bytes(bytes)) => {
+                self.wiring.options.observer.bytes_in(bytes);
+                self.last_active = Instant::now();
+                self.handle_frames(cx)?;
+                moved = true;
+            }
+            Ok(Received::End) => {
+                // The peer is gone: send what is ready, drop what is not.
+                self.closing = true;
+                self.settle(cx);
+                self.replies.clear();
+                moved = true;
+            }
+            Err(_) => return Err(End::Quiet),
+        }
+        Ok(moved)
+    }
+
+    fn handle_frames(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut moved = false;
+        while self.may_take_frames() {
+            let frame = match self.input.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(reason) => {
+                    self.enqueue(Slot::Close(reason));
+                    return Ok(true);
+                }
+            };
+            moved = true;
+            let reply = self.wiring.service.call(&mut self.cx, self.input.bytes(frame));
+            match reply {
+                Reply::Now(outgoing) => self.enqueue(Slot::Ready(outgoing)),
+                Reply::Later(mut pending) => match pending.as_mut().poll(cx) {
+                    Poll::Ready(Some(outgoing)) => self.enqueue(Slot::Ready(outgoing)),
+                    Poll::Ready(None) => self.enqueue(Slot::Close("a reply was given up".to_owned())),
+                    Poll::Pending => self.enqueue(Slot::Waiting(pending)),
+                },
+                Reply::Nothing => {}
+                Reply::Close(reason) => self.enqueue(Slot::Close(reason)),
+            }
+        }
+        self.input.rest();
+        Ok(moved)
+    }
+
+    fn enqueue(&mut self, slot: Slot) {
+        if matches!(slot, Slot::Close(_)) {
+            self.closing = true;
+        }
+        match slot {
+            // With nothing before it a ready reply goes straight out, and counts against the bytes at once.
+            Slot::Ready(outgoing) if self.replies.is_empty() => self.output.push(outgoing, &*self.wiring.service),
+            slot => self.replies.push_back(slot),
+        }
+    }
+
+    /// Moves the replies that are ready, in order, to the output; says whether one moved.
+    fn settle(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while let Some(slot) = self.replies.front_mut() {
+            let outgoing = match slot {
+                Slot::Close(_) => break,
+                Slot::Ready(outgoing) => std::mem::take(outgoing),
+                Slot::Waiting(pending) => match pending.as_mut().poll(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Some(outgoing)) => outgoing,
+                    Poll::Ready(None) => {
+                        *slot = Slot::Close("a reply was given up".to_owned());
+                        self.closing = true;
+                        break;
+                    }
+                },
+            };
+            self.replies.pop_front();
+            self.output.push(outgoing, &*self.wiring.service);
+            moved = true;
+        }
+        moved
+    }
+
+    /// Ends a connection on which nothing has moved for too long. A reply that the service still works on keeps it open.
+    fn poll_idle(&mut self, cx: &mut Context<'_>, mut idle: std::pin::Pin<&mut Sleep>) -> Poll<End> {
+        let Some(idle_max) = self.wiring.options.idle_max else { return Poll::Pending };
+        while idle.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let waiting = !self.replies.is_empty() && self.output.is_empty();
+            let deadline = if waiting { now + idle_max } else { self.last_active + idle_max };
+            let deadline = self.input.frame_deadline(idle_max).map_or(deadline, |slow| slow.min(deadline));
+            if deadline <= now {
+                tracing::debug!(connection = self.cx.peer.id, "closed for inactivity");
+                return Poll::Ready(End::Quiet);
+            }
+            idle.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+
+    fn tell(&self, reason: &str) {
+        if let Some(suppressed) = self.wiring.log.admit(Instant::now()) {
+            let peer = &self.cx.peer;
+            tracing::warn!(listener = %peer.listener, remote = %peer.remote, suppressed, "closed a connection: {}", safe(reason));
+        }
+    }
+}

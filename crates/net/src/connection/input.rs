@@ -1,0 +1,147 @@
+//! The receiving half: a buffer that grows only with bytes received, and the frames in it.
+
+use crate::pool::{BUFFER_BYTES, BufferPool};
+use bytes::BufMut;
+use std::io;
+use std::ops::Range;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant};
+
+/// The size before every frame.
+const SIZE_BYTES: usize = 4;
+/// One read takes at most this much when the size of the next frame is not known.
+const READ_BYTES_MAX: usize = 256 * 1024;
+/// A frame that takes longer than the idle limit must arrive at least this fast (S03).
+const BYTES_PER_SECOND_MIN: u64 = 1024;
+
+/// What a read brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// Nothing is there; the task is woken when there is.
+    Nothing,
+    /// This many bytes.
+    Bytes(usize),
+    /// The peer has closed its side.
+    End,
+}
+
+/// Bytes received and not handled yet: `buffer[start..]`.
+pub(crate) struct Input {
+    pool: Rc<BufferPool>,
+    buffer: Vec<u8>,
+    start: usize,
+    frame_bytes_max: usize,
+    /// Of the frame handled last, with its size: the next one is likely as long, and then one read brings it whole.
+    last_frame_bytes: usize,
+    /// Since when the first frame in the buffer has been incomplete.
+    partial_since: Option<Instant>,
+}
+
+impl Input {
+    pub(crate) fn new(pool: Rc<BufferPool>, frame_bytes_max: usize) -> Self {
+        Self { pool, buffer: Vec::new(), start: 0, frame_bytes_max, last_frame_bytes: 0, partial_since: None }
+    }
+
+    /// The bytes of a frame that [`Input::next_frame`] gave.
+    pub(crate) fn bytes(&self, frame: Range<usize>) -> &[u8] {
+        &self.buffer[frame]
+    }
+
+    /// The size of the first frame, once its four bytes are there.
+    fn first_size(&self) -> Result<Option<usize>, String> {
+        let Some((size, _)) = self.buffer[self.start..].split_first_chunk::<SIZE_BYTES>() else { return Ok(None) };
+        let size = i32::from_be_bytes(*size);
+        match usize::try_from(size) {
+            Ok(bytes) if bytes > 0 && bytes <= self.frame_bytes_max => Ok(Some(bytes)),
+            _ => Err(format!(
+                "a frame of {size} bytes is not between 1 and socket.request.max.bytes={}",
+                self.frame_bytes_max
+            )),
+        }
+    }
+
+    /// Takes the next complete frame, without its size.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Range<usize>>, String> {
+        let Some(bytes) = self.first_size()? else { return Ok(None) };
+        let begin = self.start + SIZE_BYTES;
+        if self.buffer.len() - begin < bytes {
+            return Ok(None);
+        }
+        self.start = begin + bytes;
+        self.last_frame_bytes = SIZE_BYTES + bytes;
+        self.partial_since = None;
+        Ok(Some(begin..self.start))
+    }
+
+    /// Called when no complete frame is left: forgets what was handled.
+    pub(crate) fn rest(&mut self) {
+        if self.start == self.buffer.len() {
+            self.buffer.clear();
+            self.start = 0;
+        }
+    }
+
+    /// Until when the first frame must be complete, if one has begun.
+    pub(crate) fn frame_deadline(&self, idle_max: Duration) -> Option<Instant> {
+        let received = (self.buffer.len() - self.start) as u64;
+        self.partial_since.map(|since| since + idle_max + Duration::from_secs(received / BYTES_PER_SECOND_MIN))
+    }
+
+    /// Reads once. With nothing there and nothing half-read, the buffer goes back to the pool.
+    pub(crate) fn receive(&mut self, stream: &TcpStream, cx: &mut Context<'_>) -> io::Result<Received> {
+        loop {
+            match stream.poll_read_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => {
+                    if self.buffer.is_empty() && self.buffer.capacity() > 0 {
+                        self.pool.give(std::mem::take(&mut self.buffer));
+                    }
+                    return Ok(Received::Nothing);
+                }
+            }
+            let room = self.make_room()?;
+            match stream.try_read_buf(&mut (&mut self.buffer).limit(room)) {
+                Ok(0) => return Ok(Received::End),
+                Ok(bytes) => {
+                    self.partial_since.get_or_insert_with(Instant::now);
+                    return Ok(Received::Bytes(bytes));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes room for the next read and says how much of it to use. What is allocated stays within twice what was received
+    /// (or [`BUFFER_BYTES`]), whatever size the frame claims (S01, S03).
+    fn make_room(&mut self) -> io::Result<usize> {
+        if self.buffer.capacity() == 0 {
+            self.buffer = self.pool.take();
+        }
+        let held = self.buffer.len() - self.start;
+        if held == 0 {
+            let wanted = self.last_frame_bytes.clamp(BUFFER_BYTES, READ_BYTES_MAX);
+            self.buffer.clear();
+            self.start = 0;
+            self.buffer.reserve(wanted);
+            return Ok(wanted);
+        }
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        // The size was checked when the frame was looked for; one that is not there yet needs only a little room.
+        let frame = SIZE_BYTES + self.first_size().map_err(io::Error::other)?.unwrap_or(0);
+        let missing = frame.saturating_sub(held);
+        if missing <= BUFFER_BYTES {
+            self.buffer.reserve(BUFFER_BYTES);
+            return Ok(BUFFER_BYTES);
+        }
+        if self.buffer.capacity() == self.buffer.len() {
+            self.buffer.reserve_exact(missing.min(held.max(BUFFER_BYTES)));
+        }
+        Ok(missing.min(self.buffer.capacity() - self.buffer.len()))
+    }
+}

@@ -1,0 +1,294 @@
+//! A listening socket, the acceptor that spreads its connections over the loops in turn, and the loops that run them.
+//!
+//! One acceptor rather than SO_REUSEPORT: counts and limits stay exact, and connections are spread evenly also when there are few.
+
+use crate::connection::{self, Wiring};
+use crate::log_limit::LogLimit;
+use crate::pool::BufferPool;
+use crate::quotas::{ConnectionQuotas, Slot};
+use crate::service::{NoObserver, Observer, Peer, Service};
+use crate::shutdown::Shutdown;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Duration;
+
+/// Connections on their way from the acceptor to one loop; beyond it the acceptor waits, and the backlog after it.
+const HANDOVER_MAX: usize = 256;
+/// After a failed accept (EMFILE above all) the acceptor rests this long instead of spinning.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// How a listener and its connections behave.
+#[derive(Clone)]
+pub struct ListenerOptions {
+    /// The listener's name.
+    pub name: Arc<str>,
+    /// `socket.listen.backlog.size`.
+    pub backlog: i32,
+    /// `socket.request.max.bytes`: a larger frame closes its connection before anything is allocated for it.
+    pub request_bytes_max: usize,
+    /// `connections.max.idle.ms`; `None` for never.
+    pub idle_max: Option<Duration>,
+    /// Requests of one connection whose replies are not sent yet; beyond it nothing is read.
+    pub pipeline_max: usize,
+    /// Bytes of ready replies of one connection; beyond it nothing is read.
+    pub reply_bytes_max: usize,
+    /// `socket.receive.buffer.bytes`; `None` (-1) lets the kernel tune it, which is twice as fast.
+    pub receive_buffer_bytes: Option<usize>,
+    /// `socket.send.buffer.bytes`; as above.
+    pub send_buffer_bytes: Option<usize>,
+    /// Counts of connections, shared by the listeners of a node.
+    pub quotas: Arc<ConnectionQuotas>,
+    /// Is told what happens.
+    pub observer: Arc<dyn Observer>,
+}
+
+impl ListenerOptions {
+    /// Kafka's defaults, under this name.
+    #[must_use]
+    pub fn new(name: &str, quotas: Arc<ConnectionQuotas>) -> Self {
+        Self {
+            name: Arc::from(name),
+            backlog: 50,
+            request_bytes_max: 100 * 1024 * 1024,
+            idle_max: Some(Duration::from_secs(600)),
+            pipeline_max: 256,
+            reply_bytes_max: 1024 * 1024,
+            receive_buffer_bytes: None,
+            send_buffer_bytes: None,
+            quotas,
+            observer: Arc::new(NoObserver),
+        }
+    }
+}
+
+/// A bound, listening socket.
+pub struct Listener {
+    socket: std::net::TcpListener,
+    options: Arc<ListenerOptions>,
+}
+
+impl Listener {
+    /// Binds and listens; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// Those of bind(2) and listen(2).
+    pub fn bind(address: SocketAddr, options: ListenerOptions) -> io::Result<Listener> {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        if let Some(bytes) = options.receive_buffer_bytes {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(options.backlog.max(1))?;
+        Ok(Listener { socket: socket.into(), options: Arc::new(options) })
+    }
+
+    /// The address with its real port.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Splits into one acceptor and `loops` loops, which may run on different threads.
+    ///
+    /// # Panics
+    /// When `loops` is 0.
+    #[must_use]
+    pub fn spread(self, loops: usize) -> (Acceptor, Vec<ConnectionLoop>) {
+        assert!(loops > 0, "connections need a loop to run on");
+        let log = Arc::new(LogLimit::new());
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..loops).map(|_| mpsc::channel(HANDOVER_MAX)).unzip();
+        let connection_loop =
+            |incoming| ConnectionLoop { incoming, options: Arc::clone(&self.options), log: Arc::clone(&log) };
+        let loops = receivers.into_iter().map(connection_loop).collect();
+        (Acceptor { socket: self.socket, options: self.options, loops: senders, log }, loops)
+    }
+}
+
+/// A connection on its way to a loop.
+struct Accepted {
+    stream: std::net::TcpStream,
+    peer: Peer,
+    slot: Slot,
+}
+
+/// Accepts the connections of one listener.
+pub struct Acceptor {
+    socket: std::net::TcpListener,
+    options: Arc<ListenerOptions>,
+    loops: Vec<mpsc::Sender<Accepted>>,
+    log: Arc<LogLimit>,
+}
+
+impl Acceptor {
+    /// Accepts until `shutdown` begins. Runs on any one runtime.
+    ///
+    /// # Errors
+    /// When the socket cannot be registered with the runtime.
+    pub async fn run(self, mut shutdown: Shutdown) -> io::Result<()> {
+        let socket = TcpListener::from_std(self.socket.try_clone()?)?;
+        let accepting = async {
+            let mut turn = 0_usize;
+            loop {
+                match socket.accept().await {
+                    Ok((stream, remote)) => {
+                        if let Err(error) = self.hand_over(stream, remote, turn).await {
+                            self.warn(&format!("a connection from {remote} could not be set up: {error}"));
+                        }
+                        turn = turn.wrapping_add(1);
+                    }
+                    Err(error) => {
+                        self.warn(&format!("could not accept a connection: {error}"));
+                        tokio::time::sleep(ACCEPT_RETRY).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = accepting => {}
+            _ = shutdown.begun() => {}
+        }
+        Ok(())
+    }
+
+    async fn hand_over(&self, stream: TcpStream, remote: SocketAddr, turn: usize) -> io::Result<()> {
+        let Some(slot) = self.options.quotas.admit(remote).await else {
+            self.options.observer.connection_refused(&self.options.name);
+            self.warn(&format!(
+                "closed a connection from {remote}: its address has max.connections.per.ip open already"
+            ));
+            return Ok(());
+        };
+        // Off this runtime's reactor: another one's will watch it.
+        let stream = stream.into_std()?;
+        stream.set_nodelay(true)?;
+        let socket = socket2::SockRef::from(&stream);
+        socket.set_keepalive(true)?;
+        if let Some(bytes) = self.options.send_buffer_bytes {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        let peer = Peer {
+            id: next_connection_id(),
+            remote,
+            local: stream.local_addr()?,
+            listener: Arc::clone(&self.options.name),
+        };
+        let target = &self.loops[turn % self.loops.len()];
+        target.send(Accepted { stream, peer, slot }).await.map_err(|_| io::Error::other("its loop has ended"))
+    }
+
+    fn warn(&self, message: &str) {
+        if let Some(suppressed) = self.log.admit(tokio::time::Instant::now()) {
+            tracing::warn!(listener = %self.options.name, suppressed, "{message}");
+        }
+    }
+}
+
+fn next_connection_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Runs its share of a listener's connections on one current-thread runtime.
+pub struct ConnectionLoop {
+    incoming: mpsc::Receiver<Accepted>,
+    options: Arc<ListenerOptions>,
+    log: Arc<LogLimit>,
+}
+
+impl ConnectionLoop {
+    /// Runs connections until `shutdown` begins, then until they have sent their replies or the deadline passes. Must run
+    /// inside a `LocalSet`. A listener's service and those of other listeners on the same loop may be the same `Rc`.
+    pub async fn run<S: Service>(mut self, service: Rc<S>, mut shutdown: Shutdown) {
+        let pool = Rc::new(BufferPool::default());
+        let mut tasks = JoinSet::new();
+        let told = shutdown.clone();
+        let deadline = loop {
+            tokio::select! {
+                deadline = shutdown.begun() => break deadline,
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => report(ended),
+                accepted = self.incoming.recv() => match accepted {
+                    Some(accepted) => self.start(accepted, &service, &pool, &told, &mut tasks),
+                    None => break shutdown.begun().await,
+                },
+            }
+        };
+        let drained = async {
+            while let Some(ended) = tasks.join_next().await {
+                report(ended);
+            }
+        };
+        if tokio::time::timeout_at(deadline, drained).await.is_err() {
+            tracing::info!(listener = %self.options.name, connections = tasks.len(), "closing connections whose replies took too long");
+            tasks.shutdown().await;
+        }
+    }
+
+    fn start<S: Service>(
+        &self,
+        accepted: Accepted,
+        service: &Rc<S>,
+        pool: &Rc<BufferPool>,
+        shutdown: &Shutdown,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let stream = match TcpStream::from_std(accepted.stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be registered with its loop");
+                return;
+            }
+        };
+        let wiring = Wiring {
+            service: Rc::clone(service),
+            pool: Rc::clone(pool),
+            options: Arc::clone(&self.options),
+            log: Arc::clone(&self.log),
+            shutdown: shutdown.clone(),
+        };
+        let open = Open::new(&self.options, accepted.slot);
+        tasks.spawn_local(async move {
+            let _open = open;
+            connection::run(stream, accepted.peer, wiring).await;
+        });
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task broke an invariant; its connection is closed");
+    }
+}
+
+/// Holds a connection's place in the counts, however its task ends.
+struct Open {
+    options: Arc<ListenerOptions>,
+    _slot: Slot,
+}
+
+impl Open {
+    fn new(options: &Arc<ListenerOptions>, slot: Slot) -> Self {
+        options.observer.connection_opened(&options.name);
+        Self { options: Arc::clone(options), _slot: slot }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.options.observer.connection_closed(&self.options.name);
+    }
+}
+
+#[cfg(test)]
+mod tests;
