@@ -1,0 +1,20 @@
+//! Record batches of Kafka's format v2 (KIP-98): view, build, validate, stamp; compression; control records.
+//!
+//! Pure. A produced batch keeps its bytes: validation borrows the received frame and gives back a proof that storage takes, and
+//! only the 61 header bytes are ever written anew. It knows bytes, not topics, partitions or logs.
+
+mod batch;
+mod builder;
+mod compress;
+pub mod control;
+mod crc;
+mod records;
+mod validate;
+mod varint;
+
+pub use batch::{BATCH_OVERHEAD, BatchError, BatchHeader, BatchView, Batches, LOG_OVERHEAD, TimestampType};
+pub use builder::{BatchBuilder, BatchOptions, Header, NewRecord};
+pub use compress::{Codec, CompressError, Compression, compress, decompress};
+pub use crc::crc32c;
+pub use records::{HeaderIter, RecordIter, RecordView};
+pub use validate::{ProducePolicy, Rejection, Scratch, ValidBatch, validate};

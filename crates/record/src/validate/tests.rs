@@ -1,0 +1,212 @@
+use super::{ProducePolicy, Scratch, validate};
+use crate::{BatchBuilder, BatchHeader, BatchOptions, BatchView, Codec, Compression, NewRecord, TimestampType, crc32c};
+use base::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
+use proptest::prelude::*;
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+fn policy() -> ProducePolicy {
+    ProducePolicy {
+        batch_bytes_max: 1_048_588,
+        decompressed_bytes_max: i32::MAX as usize,
+        timestamp_type: TimestampType::CreateTime,
+        timestamp_before_ms_max: i64::MAX,
+        timestamp_after_ms_max: 3_600_000,
+        compacted: false,
+        compression: None,
+        now: NOW,
+    }
+}
+
+fn batch(options: BatchOptions, count: i64) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(options);
+    for i in 0..count {
+        let value = format!("value {i}");
+        let key = (i != 1).then_some(&b"key"[..]);
+        builder.append(&NewRecord { timestamp: NOW.plus_millis(i), key, value: Some(value.as_bytes()), headers: &[] });
+    }
+    builder.build()
+}
+
+/// The batch with `change` made to its header and a checksum that fits.
+fn changed(bytes: &[u8], change: impl FnOnce(&mut BatchHeader)) -> Vec<u8> {
+    let mut header = BatchHeader::parse(bytes).unwrap();
+    change(&mut header);
+    let mut bytes = bytes.to_vec();
+    bytes[..61].copy_from_slice(&header.to_bytes());
+    header.crc = crc32c(&bytes[21..]);
+    bytes[..61].copy_from_slice(&header.to_bytes());
+    bytes
+}
+
+fn refused(bytes: &[u8], policy: &ProducePolicy) -> ErrorCode {
+    validate(bytes, policy, &mut Scratch::default()).unwrap_err().code
+}
+
+#[test]
+fn a_sound_batch_keeps_its_bytes() {
+    for &codec in Codec::ALL {
+        let bytes = batch(BatchOptions { compression: Compression::of(codec), ..BatchOptions::default() }, 3);
+        let mut scratch = Scratch::default();
+        let valid = validate(&bytes, &policy(), &mut scratch).unwrap();
+        let mut stored = valid.stamp(Offset(7), LeaderEpoch(2)).to_vec();
+        stored.extend_from_slice(valid.payload());
+        let (view, _) = BatchView::parse(&stored).unwrap();
+        view.verify_crc().unwrap();
+        assert_eq!((view.header.base_offset, view.header.leader_epoch), (Offset(7), LeaderEpoch(2)));
+        assert_eq!(stored[17..], bytes[17..], "{codec:?}: only offset and epoch differ");
+    }
+}
+
+#[test]
+fn s17_counts_and_deltas_that_lie_are_refused() {
+    let good = batch(BatchOptions::default(), 3);
+    let lies: [fn(&mut BatchHeader); 5] = [
+        |h| h.record_count = 4,
+        |h| (h.record_count, h.last_offset_delta) = (4, 3),
+        |h| (h.record_count, h.last_offset_delta) = (2, 1),
+        |h| (h.record_count, h.last_offset_delta) = (i32::MAX, i32::MAX - 1),
+        |h| (h.record_count, h.last_offset_delta) = (0, -1),
+    ];
+    for lie in lies {
+        assert_eq!(refused(&changed(&good, lie), &policy()), ErrorCode::InvalidRecord);
+    }
+}
+
+#[test]
+fn a_wrong_max_timestamp_is_put_right() {
+    let bytes = changed(&batch(BatchOptions::default(), 3), |h| h.max_timestamp = Timestamp(5));
+    let mut scratch = Scratch::default();
+    let valid = validate(&bytes, &policy(), &mut scratch).unwrap();
+    assert_eq!(valid.header().max_timestamp, NOW.plus_millis(2));
+    let mut stored = valid.stamp(Offset(0), LeaderEpoch(0)).to_vec();
+    stored.extend_from_slice(valid.payload());
+    BatchView::parse(&stored).unwrap().0.verify_crc().unwrap();
+}
+
+#[test]
+fn s18_damage_is_a_corrupt_message() {
+    let mut bytes = batch(BatchOptions::default(), 3);
+    *bytes.last_mut().unwrap() ^= 0x40;
+    assert_eq!(refused(&bytes, &policy()), ErrorCode::CorruptMessage);
+}
+
+#[test]
+fn s19_control_and_loose_transactional_batches_are_refused() {
+    let control = BatchOptions { control: true, ..BatchOptions::default() };
+    assert_eq!(refused(&batch(control, 1), &policy()), ErrorCode::InvalidRecord);
+    let transactional = BatchOptions { transactional: true, ..BatchOptions::default() };
+    assert_eq!(refused(&batch(transactional, 1), &policy()), ErrorCode::InvalidRecord);
+    let no_sequence =
+        BatchOptions { producer_id: ProducerId(1), producer_epoch: ProducerEpoch(0), ..BatchOptions::default() };
+    assert_eq!(refused(&batch(no_sequence, 1), &policy()), ErrorCode::InvalidRecord);
+}
+
+#[test]
+fn s20_two_batches_are_refused() {
+    let mut bytes = batch(BatchOptions::default(), 1);
+    bytes.extend(batch(BatchOptions::default(), 1));
+    assert_eq!(refused(&bytes, &policy()), ErrorCode::InvalidRecord);
+}
+
+#[test]
+fn s21_timestamps_out_of_range_are_named() {
+    let bytes = batch(BatchOptions::default(), 3);
+    let early = ProducePolicy { now: NOW.plus_millis(-3_600_001), ..policy() };
+    let rejection = validate(&bytes, &early, &mut Scratch::default()).unwrap_err();
+    assert_eq!(rejection.code, ErrorCode::InvalidTimestamp);
+    assert_eq!(rejection.record_errors.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 1, 2]);
+    let late = ProducePolicy { timestamp_before_ms_max: 10, now: NOW.plus_millis(12), ..policy() };
+    let rejection = validate(&bytes, &late, &mut Scratch::default()).unwrap_err();
+    assert_eq!(rejection.record_errors.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 1]);
+    let claims = changed(&bytes, |h| h.attributes |= 8);
+    assert_eq!(refused(&claims, &policy()), ErrorCode::InvalidTimestamp);
+}
+
+#[test]
+fn s22_a_compacted_topic_needs_keys() {
+    let compacted = ProducePolicy { compacted: true, ..policy() };
+    let rejection = validate(&batch(BatchOptions::default(), 3), &compacted, &mut Scratch::default()).unwrap_err();
+    assert_eq!(rejection.code, ErrorCode::InvalidRecord);
+    assert_eq!(rejection.record_errors.len(), 1);
+    assert_eq!(rejection.record_errors[0].0, 1);
+}
+
+#[test]
+fn sizes_are_bounded() {
+    let bytes = batch(BatchOptions::default(), 100);
+    let small = ProducePolicy { batch_bytes_max: bytes.len() - 1, ..policy() };
+    assert_eq!(refused(&bytes, &small), ErrorCode::MessageTooLarge);
+    let packed = batch(BatchOptions { compression: Compression::of(Codec::Zstd), ..BatchOptions::default() }, 1_000);
+    let bounded = ProducePolicy { decompressed_bytes_max: 1_000, ..policy() };
+    assert_eq!(refused(&packed, &bounded), ErrorCode::MessageTooLarge);
+}
+
+#[test]
+fn log_append_time_is_stamped_with_a_fitting_checksum() {
+    let stamped = ProducePolicy { timestamp_type: TimestampType::LogAppendTime, ..policy() };
+    let bytes = batch(BatchOptions::default(), 3);
+    let mut scratch = Scratch::default();
+    let valid = validate(&bytes, &stamped, &mut scratch).unwrap();
+    let mut stored = valid.stamp(Offset(0), LeaderEpoch(0)).to_vec();
+    stored.extend_from_slice(valid.payload());
+    let (view, _) = BatchView::parse(&stored).unwrap();
+    view.verify_crc().unwrap();
+    assert_eq!((view.header.timestamp_type(), view.header.max_timestamp), (TimestampType::LogAppendTime, NOW));
+}
+
+#[test]
+fn another_codec_is_recompressed() {
+    for &from in Codec::ALL {
+        for &to in Codec::ALL {
+            let target = ProducePolicy { compression: Some(Compression::of(to)), ..policy() };
+            let bytes = batch(BatchOptions { compression: Compression::of(from), ..BatchOptions::default() }, 50);
+            let mut scratch = Scratch::default();
+            let valid = validate(&bytes, &target, &mut scratch).unwrap();
+            assert_eq!(valid.codec(), to);
+            let mut stored = valid.stamp(Offset(0), LeaderEpoch(0)).to_vec();
+            stored.extend_from_slice(valid.payload());
+            let (view, _) = BatchView::parse(&stored).unwrap();
+            view.verify_crc().unwrap();
+            let mut scratch = Vec::new();
+            let values: Vec<_> =
+                view.records(&mut scratch, 1 << 20).unwrap().map(|r| r.unwrap().value.unwrap().to_vec()).collect();
+            assert_eq!(values.len(), 50);
+            assert_eq!(values[49], b"value 49");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// A flipped bit outside of the base offset and the epoch is found; nothing panics.
+    #[test]
+    fn any_flipped_bit_is_found(codec in 0_usize..5, at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+        let mut bytes = batch(BatchOptions { compression: Compression::of(Codec::ALL[codec]), ..BatchOptions::default() }, 5);
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        let accepted = validate(&bytes, &policy(), &mut Scratch::default()).is_ok();
+        prop_assert_eq!(accepted, at < 8 || (12..16).contains(&at));
+    }
+
+    /// Hostile records behind a fitting checksum are refused or sound, never a panic.
+    #[test]
+    fn s23_hostile_payloads_do_not_panic(payload in proptest::collection::vec(any::<u8>(), 0..300), codec in 0_i16..8, count in any::<i32>()) {
+        let mut bytes = batch(BatchOptions::default(), 1);
+        bytes.truncate(61);
+        bytes.extend_from_slice(&payload);
+        let size = bytes.len();
+        let hostile = changed(&bytes, |h| {
+            h.size = size;
+            h.attributes = codec;
+            h.record_count = count;
+            h.last_offset_delta = count.wrapping_sub(1);
+        });
+        let _ = validate(&hostile, &policy(), &mut Scratch::default());
+        let (view, _) = BatchView::parse(&hostile).unwrap();
+        if let Ok(records) = view.records(&mut Vec::new(), 1 << 20) {
+            prop_assert!(records.count() <= payload.len() + (1 << 20));
+        }
+    }
+}
