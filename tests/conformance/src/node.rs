@@ -1,0 +1,212 @@
+//! A broker as a process: Thalweg, or Apache Kafka 4.4.0 in its place.
+
+use crate::fault::{During, Fault, ensure};
+use crate::java::{jars, java};
+use crate::peers;
+use crate::process::{Running, now, run};
+use crate::rig::Scene;
+use crate::wire;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+/// A JVM on a machine that compiles beside it.
+const START_DEADLINE: Duration = Duration::from_secs(120);
+/// A clean stop flushes everything.
+const STOP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Which broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Ours.
+    Thalweg,
+    /// Apache Kafka 4.4.0.
+    Kafka,
+}
+
+/// How to start a broker; starting it again uses the same folder and port.
+pub(crate) struct Plan {
+    pub(crate) kind: Kind,
+    /// Its only log dir.
+    pub(crate) data: PathBuf,
+    /// 0 until the node has chosen.
+    pub(crate) port: u16,
+    controller_port: u16,
+    /// server.properties, for Kafka always, for Thalweg when [`Plan::configured`].
+    pub(crate) config: PathBuf,
+    configured: bool,
+    settings: Vec<(String, String)>,
+    log: PathBuf,
+}
+
+/// A broker that runs.
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    /// `HOST:PORT` for clients.
+    pub(crate) address: String,
+    pub(crate) running: Running,
+    /// From the start of the process to its first answer.
+    pub(crate) first_reply: Duration,
+}
+
+impl Plan {
+    /// An empty data folder below `folder`.
+    pub(crate) fn new(kind: Kind, folder: &Path, number: u32) -> Result<Plan, Fault> {
+        Ok(Plan {
+            kind,
+            data: folder.join(format!("data{number}")),
+            port: if kind == Kind::Kafka { free_port()? } else { 0 },
+            controller_port: free_port()?,
+            config: folder.join(format!("server{number}.properties")),
+            configured: kind == Kind::Kafka,
+            settings: Vec::new(),
+            log: folder.join(format!("node{number}.log")),
+        })
+    }
+
+    /// With one more broker config.
+    pub(crate) fn with(mut self, key: &str, value: &str) -> Plan {
+        self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Started from a server.properties file, as Kafka is.
+    pub(crate) fn configured(mut self) -> Result<Plan, Fault> {
+        self.configured = true;
+        if self.port == 0 {
+            self.port = free_port()?;
+        }
+        Ok(self)
+    }
+
+    /// The same folder, ports and config for the other kind of broker.
+    pub(crate) fn taken_over_by(&self, kind: Kind) -> Plan {
+        Plan {
+            kind,
+            data: self.data.clone(),
+            port: self.port,
+            controller_port: self.controller_port,
+            config: self.config.clone(),
+            configured: true,
+            settings: self.settings.clone(),
+            log: self.log.with_extension(format!("{kind:?}.log")),
+        }
+    }
+
+    /// Writes the server.properties that both kinds of broker read.
+    pub(crate) fn write_config(&self) -> Result<(), Fault> {
+        let (port, controller) = (self.port, self.controller_port);
+        let mut lines = vec![
+            "process.roles=broker,controller".to_owned(),
+            format!("node.id={}", self.node_id()),
+            format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}"),
+            format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
+            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}"),
+            "controller.listener.names=CONTROLLER".to_owned(),
+            format!("log.dirs={}", self.data.display()),
+            "offsets.topic.replication.factor=1".to_owned(),
+            "offsets.topic.num.partitions=1".to_owned(),
+            "transaction.state.log.replication.factor=1".to_owned(),
+            "transaction.state.log.min.isr=1".to_owned(),
+            "transaction.state.log.num.partitions=1".to_owned(),
+            "share.coordinator.state.topic.replication.factor=1".to_owned(),
+            "share.coordinator.state.topic.min.isr=1".to_owned(),
+        ];
+        lines.extend(self.settings.iter().map(|(key, value)| format!("{key}={value}")));
+        std::fs::write(&self.config, lines.join("\n") + "\n").during(self.config.display())
+    }
+
+    /// The id in meta.properties, or 1 for a folder that is not formatted yet.
+    fn node_id(&self) -> String {
+        let meta = std::fs::read_to_string(self.data.join("meta.properties")).unwrap_or_default();
+        meta.lines().find_map(|line| line.strip_prefix("node.id=")).unwrap_or("1").to_owned()
+    }
+
+    /// Formats the data folder with the broker's own tool and these further arguments.
+    pub(crate) fn format(&self, scene: &Scene<'_>, further: &[&str]) -> Result<(), Fault> {
+        self.write_config()?;
+        let config = self.config.display().to_string();
+        let args =
+            [&["format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", config.as_str(), "--standalone"], further].concat();
+        match self.kind {
+            Kind::Kafka => scene.java(|java| java.tool("kafka.tools.StorageTool", &args)).map(|_| ()),
+            Kind::Thalweg => {
+                let mut command = Command::new(peers::thalweg()?);
+                run(command.arg("storage").args(&args), START_DEADLINE).map(|_| ())
+            }
+        }
+    }
+
+    /// Starts it and waits until it has answered a request.
+    pub(crate) fn start(&mut self, scene: &Scene<'_>) -> Result<Node, Fault> {
+        let command = match self.kind {
+            Kind::Kafka => {
+                self.write_config()?;
+                if !self.data.join("meta.properties").exists() {
+                    self.format(scene, &[])?;
+                }
+                let mut command = java(&jars()?, None, "-Xmx512m");
+                command.arg("kafka.Kafka").arg(&self.config);
+                command
+            }
+            Kind::Thalweg => self.thalweg()?,
+        };
+        let mut command = command;
+        let started = now();
+        let running = Running::start(&mut command, &self.log)?;
+        let address = match self.kind {
+            Kind::Kafka => {
+                running.await_line(START_DEADLINE, |line| line.contains("Kafka Server started").then_some(()))?;
+                format!("127.0.0.1:{}", self.port)
+            }
+            Kind::Thalweg => {
+                running.await_line(START_DEADLINE, |line| line.strip_prefix("ready ").map(str::to_owned))?
+            }
+        };
+        wire::api_versions(&mut wire::connect(&address)?).during(format!("first request to {address}"))?;
+        let first_reply = now() - started;
+        let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0);
+        ensure(port != 0 && (self.port == 0 || self.port == port), || {
+            format!("ready at {address}, asked for port {}", self.port)
+        })?;
+        self.port = port;
+        Ok(Node { kind: self.kind, address, running, first_reply })
+    }
+
+    fn thalweg(&self) -> Result<Command, Fault> {
+        let mut command = Command::new(peers::thalweg()?);
+        command.arg("server");
+        if self.configured {
+            self.write_config()?;
+            command.arg("--config").arg(&self.config);
+        } else {
+            command.arg("--data").arg(&self.data).arg("--listen").arg(format!("127.0.0.1:{}", self.port));
+            for (key, value) in &self.settings {
+                command.arg("--set").arg(format!("{key}={value}"));
+            }
+        }
+        Ok(command)
+    }
+}
+
+impl Node {
+    /// SIGTERM; it must end by itself, in time and with status 0 (a JVM ends with 143).
+    pub(crate) fn stop(self) -> Result<(), Fault> {
+        let kind = self.kind;
+        let status: ExitStatus = self.running.terminate(STOP_DEADLINE)?;
+        let clean = status.success() || (kind == Kind::Kafka && status.code() == Some(143));
+        ensure(clean, || format!("SIGTERM ended it with {status}"))
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(self) -> Result<(), Fault> {
+        self.running.kill()
+    }
+}
+
+/// A port that nobody listens on now. Another process may take it first; then the start fails and says so.
+fn free_port() -> Result<u16, Fault> {
+    let listener = TcpListener::bind("127.0.0.1:0").during("asking for a free port")?;
+    Ok(listener.local_addr().during("asking for a free port")?.port())
+}

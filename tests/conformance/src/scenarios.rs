@@ -1,0 +1,43 @@
+//! Every scenario by name. A new one: a function in the file of its subject, and a row here.
+
+mod admin;
+mod bulk;
+mod codecs;
+mod crash;
+mod disk;
+mod exchange;
+mod figures;
+mod hostile;
+
+use crate::fault::Fault;
+use crate::rig::Scene;
+
+/// What a scenario is.
+pub(crate) type Scenario = fn(&Scene<'_>) -> Result<(), Fault>;
+
+/// Name and function, in the order in which they run.
+pub(crate) const ALL: &[(&str, Scenario)] = &[
+    ("codec_none_every_client_reads_every_client", codecs::none),
+    ("codec_gzip_every_client_reads_every_client", codecs::gzip),
+    ("codec_snappy_every_client_reads_every_client", codecs::snappy),
+    ("codec_lz4_every_client_reads_every_client", codecs::lz4),
+    ("codec_zstd_every_client_reads_every_client", codecs::zstd),
+    ("records_keep_keys_headers_nulls_and_timestamps", codecs::rich),
+    ("text_through_kcat_keeps_its_sha256", bulk::text_through_kcat),
+    ("kill_9_under_load_loses_nothing_acked", crash::kill_9_under_load),
+    ("sigterm_under_load_is_a_clean_stop", crash::sigterm_under_load),
+    ("acked_topics_survive_kill_9", crash::topics_survive),
+    ("dump_log_segments_reads_segments_and_indexes", disk::dump_log_segments),
+    ("dump_log_segments_reads_the_metadata_log", disk::dump_metadata_log),
+    ("storage_dump_reads_kafkas_files", disk::storage_dump_reads_kafka),
+    ("kafka_takes_over_a_data_dir_and_gives_it_back", exchange::kafka_takes_over),
+    ("a_data_dir_that_kafka_formatted_is_taken_over", exchange::kafka_formatted),
+    ("kafka_topics_tool", admin::topics),
+    ("kafka_configs_tool", admin::configs),
+    ("kafka_get_offsets_and_delete_records_tools", admin::offsets),
+    ("kafka_cluster_tools", admin::cluster),
+    ("malformed_frames_close_only_their_connection", hostile::malformed_frames),
+    ("unsupported_api_versions_is_answered_in_version_0", hostile::api_versions_downgrade),
+    ("pipelined_requests_are_answered_in_order", hostile::pipelining),
+    ("figures_of_start_and_memory", figures::start_and_memory),
+];

@@ -1,0 +1,177 @@
+//! What stands on disk: Kafka's DumpLogSegments reads our files, and `thalweg storage dump` reads Kafka's.
+
+use crate::clients::CODECS;
+use crate::fault::{During, Fault, ensure, fail};
+use crate::node::{Kind, Plan};
+use crate::peers;
+use crate::process::{CLIENT_DEADLINE, run, tail};
+use crate::rig::Scene;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What DumpLogSegments says of a file that is not in order.
+const COMPLAINTS: &[&str] = &[
+    "mismatch",
+    "non-consecutive",
+    "out of order",
+    "isvalid: false",
+    "exception",
+    "could not",
+    "corrupt",
+    "cannot",
+    "unexpected",
+];
+/// Small segments and a dense index, so that there is something to check.
+const SEGMENT_BYTES: &str = "segment.bytes=1048576";
+const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes=1024";
+
+/// A stopped node whose log dir holds rich topics of every codec, deleted records and a grown topic.
+pub(super) fn filled(scene: &Scene<'_>, mut plan: Plan) -> Result<Plan, Fault> {
+    let node = plan.start(scene)?;
+    let server = ["--bootstrap-server", node.address.as_str()];
+    let cut = scene.path("cut.json");
+    let cut_json = r#"{"partitions": [{"topic": "rich-none", "partition": 0, "offset": 100}], "version": 1}"#;
+    std::fs::write(&cut, cut_json).during(cut.display())?;
+    scene.java(|java| {
+        for codec in CODECS {
+            let topic = format!("rich-{codec}");
+            let create = [
+                "--create",
+                "--topic",
+                &topic,
+                "--partitions",
+                "2",
+                "--config",
+                SEGMENT_BYTES,
+                "--config",
+                INDEX_INTERVAL_BYTES,
+            ];
+            java.tool("TopicCommand", &[&server[..], &create].concat())?;
+            java.peer(&["produce-rich", &node.address, &topic, "2", "20000", codec])?;
+        }
+        java.tool("TopicCommand", &[&server[..], &["--alter", "--topic", "rich-gzip", "--partitions", "4"]].concat())?;
+        java.tool("DeleteRecordsCommand", &[&server[..], &["--offset-json-file", &cut.display().to_string()]].concat())
+    })?;
+    node.stop()?;
+    Ok(plan)
+}
+
+/// Files below a log dir, sorted, whose names end with `suffix`.
+pub(super) fn files(data: &Path, folder_prefix: &str, suffix: &str) -> Result<Vec<PathBuf>, Fault> {
+    let mut found = Vec::new();
+    for folder in std::fs::read_dir(data).during(data.display())? {
+        let folder = folder.during(data.display())?;
+        if !folder.file_name().to_string_lossy().starts_with(folder_prefix) || !folder.path().is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(folder.path()).during(folder.path().display())? {
+            let path = file.during(folder.path().display())?.path();
+            if path.to_string_lossy().ends_with(suffix) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn joined(files: &[PathBuf]) -> String {
+    files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(",")
+}
+
+fn without_complaint(what: &str, dumped: &str) -> Result<(), Fault> {
+    let complaint = dumped.lines().find(|line| {
+        let line = line.to_lowercase();
+        COMPLAINTS.iter().any(|complaint| line.contains(complaint))
+    });
+    match complaint {
+        None => Ok(()),
+        Some(line) => fail(format!("{what}: DumpLogSegments says: {line}\n    at the end: {}", tail(dumped))),
+    }
+}
+
+pub(super) fn dump_log_segments(scene: &Scene<'_>) -> Result<(), Fault> {
+    let plan = filled(scene, scene.plan()?)?;
+    dump_segments_of(scene, &plan.data)
+}
+
+/// Every kind of file of the rich topics through DumpLogSegments.
+pub(super) fn dump_segments_of(scene: &Scene<'_>, data: &Path) -> Result<(), Fault> {
+    let logs = files(data, "rich-", ".log")?;
+    ensure(logs.len() > 5 * 2, || format!("{} segments: none has rolled", logs.len()))?;
+    let dumped = scene.java(|java| java.tool("DumpLogSegments", &["--deep-iteration", "--files", &joined(&logs)]))?;
+    without_complaint("segments", &dumped)?;
+    let records = dumped.lines().filter(|line| line.starts_with("| offset:")).count();
+    ensure(records > 5 * 19_000 && records <= 5 * 20_000, || format!("{records} records in the dump"))?;
+    for (suffix, mode) in
+        [(".index", "--verify-index-only"), (".timeindex", "--verify-index-only"), (".index", "--index-sanity-check")]
+    {
+        let indexes = files(data, "rich-", suffix)?;
+        ensure(indexes.len() == logs.len(), || {
+            format!("{} {suffix} files for {} segments", indexes.len(), logs.len())
+        })?;
+        let dumped = scene.java(|java| java.tool("DumpLogSegments", &[mode, "--files", &joined(&indexes)]))?;
+        without_complaint(suffix, &dumped)?;
+    }
+    let snapshots = files(data, "rich-", ".snapshot")?;
+    ensure(!snapshots.is_empty(), || "no producer snapshot after a clean stop".to_owned())?;
+    let dumped = scene.java(|java| java.tool("DumpLogSegments", &["--files", &joined(&snapshots)]))?;
+    without_complaint("producer snapshots", &dumped)?;
+    ensure(dumped.contains("producerId: "), || format!("no producer in the snapshots: {}", tail(&dumped)))
+}
+
+pub(super) fn dump_metadata_log(scene: &Scene<'_>) -> Result<(), Fault> {
+    let plan = filled(scene, scene.plan()?)?;
+    let dumped = dump_metadata_of(scene, &plan.data)?;
+    for word in [
+        "TOPIC_RECORD",
+        "PARTITION_RECORD",
+        "REGISTER_BROKER_RECORD",
+        "FEATURE_LEVEL_RECORD",
+        "CONFIG_RECORD",
+        "LeaderChange",
+    ] {
+        ensure(dumped.contains(word), || format!("no {word} in the metadata log: {}", tail(&dumped)))?;
+    }
+    Ok(())
+}
+
+/// The metadata log and its snapshots through the decoder of metadata records.
+pub(super) fn dump_metadata_of(scene: &Scene<'_>, data: &Path) -> Result<String, Fault> {
+    let mut logs = files(data, "__cluster_metadata-0", ".log")?;
+    ensure(!logs.is_empty(), || "no metadata log".to_owned())?;
+    logs.extend(files(data, "__cluster_metadata-0", ".checkpoint")?);
+    let dumped =
+        scene.java(|java| java.tool("DumpLogSegments", &["--cluster-metadata-decoder", "--files", &joined(&logs)]))?;
+    without_complaint("metadata log", &dumped)?;
+    Ok(dumped)
+}
+
+/// Needs our command line, so it runs whichever broker is under test.
+pub(super) fn storage_dump_reads_kafka(scene: &Scene<'_>) -> Result<(), Fault> {
+    let program = match peers::thalweg() {
+        Err(_) if scene.rig.target == Kind::Kafka => return Err(Fault::Skipped("`thalweg` is not built".to_owned())),
+        program => program?,
+    };
+    let plan = filled(scene, scene.plan_of(Kind::Kafka)?)?;
+    let dump = |path: &Path| -> Result<String, Fault> {
+        run(Command::new(&program).args(["storage", "dump"]).arg(path), CLIENT_DEADLINE).map(|said| said.text())
+    };
+    for suffix in [".log", ".index", ".timeindex", ".snapshot"] {
+        let found = files(&plan.data, "rich-", suffix)?;
+        ensure(!found.is_empty(), || format!("Kafka left no {suffix} file"))?;
+        for path in &found {
+            let dumped = dump(path)?;
+            let is_empty = std::fs::metadata(path).during(path.display())?.len() == 0;
+            ensure(is_empty || !dumped.trim().is_empty(), || format!("nothing printed of {}", path.display()))?;
+        }
+    }
+    let first = dump(&plan.data.join("rich-zstd-1/00000000000000000000.log"))?;
+    ensure(first.contains("value 1 ") && first.contains("header "), || {
+        format!("no record 1 in the dump: {}", tail(&first))
+    })?;
+    let metadata = files(&plan.data, "__cluster_metadata-0", ".log")?
+        .first()
+        .map_or_else(|| fail("no metadata log"), |path| dump(path))?;
+    ensure(metadata.contains("rich-zstd"), || format!("no topic in the dump of the metadata log: {}", tail(&metadata)))
+}

@@ -1,0 +1,115 @@
+//! One data dir, two brokers: Kafka starts on what Thalweg stopped cleanly and serves the same, and the other way round.
+//!
+//! Features that Thalweg does not have yet are off from the start, as an operator who means to go back and forth would have them.
+
+use super::disk;
+use crate::clients::CODECS;
+use crate::fault::{Fault, ensure};
+use crate::node::{Kind, Plan};
+use crate::rig::Scene;
+
+/// For Kafka's formatting tool: what Thalweg does not serve yet.
+const FEATURES_OFF: &[&str] = &[
+    "--feature",
+    "group.version=0",
+    "--feature",
+    "transaction.version=0",
+    "--feature",
+    "share.version=0",
+    "--feature",
+    "streams.version=0",
+    "--feature",
+    "eligible.leader.replicas.version=0",
+];
+
+/// Everything that a broker must serve alike: every record, the topics with partitions and configs.
+fn served(scene: &Scene<'_>, address: &str) -> Result<(String, String), Fault> {
+    scene.java(|java| {
+        for codec in CODECS.iter().filter(|codec| **codec != "none") {
+            java.peer(&["check-rich", address, &format!("rich-{codec}"), "2", "20000"])?;
+        }
+        let server = ["--bootstrap-server", address];
+        let mut topics: Vec<String> =
+            java.tool("TopicCommand", &[&server[..], &["--describe"]].concat())?.lines().map(str::to_owned).collect();
+        topics.sort();
+        let offsets = java.tool("GetOffsetShell", &[&server[..], &["--topic", "rich-.*"]].concat())?;
+        let earliest = java.tool("GetOffsetShell", &[&server[..], &["--topic", "rich-.*", "--time", "-2"]].concat())?;
+        Ok((topics.join("\n"), format!("{offsets}{earliest}")))
+    })
+}
+
+fn same(what: &str, before: &(String, String), after: &(String, String)) -> Result<(), Fault> {
+    ensure(before.0 == after.0, || format!("{what}: topics were\n{}\nand are\n{}", before.0, after.0))?;
+    ensure(before.1 == after.1, || format!("{what}: offsets were\n{}\nand are\n{}", before.1, after.1))
+}
+
+/// First the node under test, then the other kind, which also writes; then the first one again.
+fn there_and_back(scene: &Scene<'_>, mut first: Plan) -> Result<(), Fault> {
+    let other = if first.kind == Kind::Thalweg { Kind::Kafka } else { scene.rig.target };
+    let node = first.start(scene)?;
+    let before = served(scene, &node.address)?;
+    node.stop()?;
+
+    let mut second = first.taken_over_by(other);
+    let node = second.start(scene).map_err(|fault| fault.during(format!("{other:?} takes over")))?;
+    same("after the take-over", &before, &served(scene, &node.address)?)?;
+    scene.java(|java| {
+        let create = [
+            "--bootstrap-server",
+            &node.address,
+            "--create",
+            "--topic",
+            "second",
+            "--partitions",
+            "2",
+            "--config",
+            "retention.ms=777777",
+        ];
+        java.tool("TopicCommand", &create)?;
+        java.peer(&["produce-rich", &node.address, "second", "2", "2000", "lz4"])?;
+        let alter = [
+            "--bootstrap-server",
+            &node.address,
+            "--alter",
+            "--entity-type",
+            "topics",
+            "--entity-name",
+            "rich-lz4",
+            "--add-config",
+            "max.message.bytes=654321",
+        ];
+        java.tool("ConfigCommand", &alter)
+    })?;
+    let after = served(scene, &node.address)?;
+    node.stop()?;
+    disk::dump_segments_of(scene, &second.data)?;
+    disk::dump_metadata_of(scene, &second.data)?;
+
+    let node = first.start(scene).map_err(|fault| fault.during("the first broker comes back"))?;
+    same("after coming back", &after, &served(scene, &node.address)?)?;
+    ensure(after.0.contains("retention.ms=777777") && after.0.contains("max.message.bytes=654321"), || {
+        after.0.clone()
+    })?;
+    scene.java(|java| java.peer(&["check-rich", &node.address, "second", "2", "2000"]))?;
+    node.stop()
+}
+
+/// The folder as the node under test formats it by itself.
+pub(super) fn kafka_takes_over(scene: &Scene<'_>) -> Result<(), Fault> {
+    let plan = scene.plan()?;
+    if plan.kind == Kind::Kafka {
+        plan.format(scene, FEATURES_OFF)?;
+    }
+    let mut plan = disk::filled(scene, plan)?;
+    // A node that lists other ports than before must not be confused by it either: the config has them from here on.
+    plan = plan.configured()?;
+    there_and_back(scene, plan)
+}
+
+/// The folder as Kafka's own `kafka-storage format --standalone` makes it, filled by Kafka.
+pub(super) fn kafka_formatted(scene: &Scene<'_>) -> Result<(), Fault> {
+    let plan = scene.plan_of(Kind::Kafka)?;
+    plan.format(scene, FEATURES_OFF)?;
+    let plan = disk::filled(scene, plan)?;
+    there_and_back(scene, plan)
+}
