@@ -3,7 +3,7 @@
 //! Each turn handles every complete frame that has arrived, then sends every reply that is ready with as few system calls as
 //! possible. It stops reading when too many replies wait, so a peer that does not read cannot make it hold more (S12).
 
-mod input;
+pub(crate) mod input;
 mod output;
 
 use crate::listener::ListenerOptions;
@@ -53,7 +53,7 @@ struct Connection<S: Service> {
     stream: TcpStream,
     cx: ConnContext<S::Session>,
     wiring: Wiring<S>,
-    input: Input,
+    input: Input<Rc<BufferPool>>,
     replies: VecDeque<Slot>,
     output: Output,
     last_active: Instant,

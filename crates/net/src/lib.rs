@@ -6,7 +6,7 @@
 //! server's side, and nothing of what is in them; only [`Channel`] reads headers. Everything runs on current-thread runtimes
 //! inside a `LocalSet`.
 
-// mod channel;
+mod channel;
 mod connection;
 mod listener;
 mod log_limit;
@@ -15,7 +15,7 @@ mod quotas;
 mod service;
 mod shutdown;
 
-// pub use channel::{Channel, ChannelError, ChannelOptions, ResponseFrame, VersionRange};
+pub use channel::{Channel, ChannelError, ChannelOptions, InFlight, ResponseFrame, VersionRange};
 pub use listener::{Acceptor, ConnectionLoop, Listener, ListenerOptions};
 pub use quotas::{ConnectionQuotas, QuotaLimits};
 pub use service::{

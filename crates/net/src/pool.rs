@@ -2,6 +2,7 @@
 //! busy loop reuses the same warm memory whatever connection speaks.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 /// A buffer begins with this many bytes of room.
 pub(crate) const BUFFER_BYTES: usize = 16 * 1024;
@@ -9,6 +10,26 @@ pub(crate) const BUFFER_BYTES: usize = 16 * 1024;
 const POOLED_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 /// The pool keeps this much at most.
 const POOL_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Where a reader's buffers come from and go to.
+pub(crate) trait Pool {
+    /// An empty buffer with some room.
+    fn take(&self) -> Vec<u8>;
+    /// Takes a buffer back; its content is forgotten.
+    fn give(&self, buffer: Vec<u8>);
+}
+
+/// Keeps nothing: a client has few connections, and gives whole buffers away as responses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoPool;
+
+impl Pool for NoPool {
+    fn take(&self) -> Vec<u8> {
+        Vec::with_capacity(BUFFER_BYTES)
+    }
+
+    fn give(&self, _: Vec<u8>) {}
+}
 
 /// Buffers that no connection holds.
 #[derive(Debug, Default)]
@@ -20,9 +41,9 @@ struct Idle {
     bytes: usize,
 }
 
-impl BufferPool {
-    /// An empty buffer with some room, the one used last.
-    pub(crate) fn take(&self) -> Vec<u8> {
+impl Pool for Rc<BufferPool> {
+    /// The one used last, which is warm.
+    fn take(&self) -> Vec<u8> {
         let mut idle = self.0.borrow_mut();
         match idle.buffers.pop() {
             Some(buffer) => {
@@ -33,8 +54,7 @@ impl BufferPool {
         }
     }
 
-    /// Takes a buffer back; its content is forgotten.
-    pub(crate) fn give(&self, mut buffer: Vec<u8>) {
+    fn give(&self, mut buffer: Vec<u8>) {
         let mut idle = self.0.borrow_mut();
         let bytes = buffer.capacity();
         if (BUFFER_BYTES..=POOLED_BUFFER_BYTES_MAX).contains(&bytes) && idle.bytes + bytes <= POOL_BYTES_MAX {

@@ -1,10 +1,9 @@
 //! The receiving half: a buffer that grows only with bytes received, and the frames in it.
 
-use crate::pool::{BUFFER_BYTES, BufferPool};
+use crate::pool::{BUFFER_BYTES, Pool};
 use bytes::BufMut;
 use std::io;
 use std::ops::Range;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant};
@@ -28,8 +27,8 @@ pub(crate) enum Received {
 }
 
 /// Bytes received and not handled yet: `buffer[start..]`.
-pub(crate) struct Input {
-    pool: Rc<BufferPool>,
+pub(crate) struct Input<P> {
+    pool: P,
     buffer: Vec<u8>,
     start: usize,
     frame_bytes_max: usize,
@@ -39,8 +38,8 @@ pub(crate) struct Input {
     partial_since: Option<Instant>,
 }
 
-impl Input {
-    pub(crate) fn new(pool: Rc<BufferPool>, frame_bytes_max: usize) -> Self {
+impl<P: Pool> Input<P> {
+    pub(crate) fn new(pool: P, frame_bytes_max: usize) -> Self {
         Self { pool, buffer: Vec::new(), start: 0, frame_bytes_max, last_frame_bytes: 0, partial_since: None }
     }
 
@@ -55,10 +54,7 @@ impl Input {
         let size = i32::from_be_bytes(*size);
         match usize::try_from(size) {
             Ok(bytes) if bytes > 0 && bytes <= self.frame_bytes_max => Ok(Some(bytes)),
-            _ => Err(format!(
-                "a frame of {size} bytes is not between 1 and socket.request.max.bytes={}",
-                self.frame_bytes_max
-            )),
+            _ => Err(format!("a frame of {size} bytes is not between 1 and the limit of {}", self.frame_bytes_max)),
         }
     }
 
@@ -73,6 +69,17 @@ impl Input {
         self.last_frame_bytes = SIZE_BYTES + bytes;
         self.partial_since = None;
         Ok(Some(begin..self.start))
+    }
+
+    /// The bytes of a frame that [`Input::next_frame`] gave, its size before them, as a buffer of its own: the one it was
+    /// received in when that holds nothing else and is not mostly room.
+    pub(crate) fn take_frame(&mut self, frame: Range<usize>) -> Vec<u8> {
+        let whole = frame.start == SIZE_BYTES && frame.end == self.buffer.len();
+        if whole && frame.end >= self.buffer.capacity() / 2 {
+            self.start = 0;
+            return std::mem::take(&mut self.buffer);
+        }
+        self.buffer[frame.start - SIZE_BYTES..frame.end].to_vec()
     }
 
     /// Called when no complete frame is left: forgets what was handled.
@@ -145,3 +152,6 @@ impl Input {
         Ok(missing.min(self.buffer.capacity() - self.buffer.len()))
     }
 }
+
+#[cfg(test)]
+mod tests;

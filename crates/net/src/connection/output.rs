@@ -57,10 +57,12 @@ impl Output {
         if outgoing.wire_len() == 0 {
             return;
         }
-        if !outgoing.files.is_empty() && file_bytes <= INLINE_BYTES_MAX && is_warm(&outgoing, service) {
-            if let Some(bytes) = inline(&outgoing) {
-                outgoing = Outgoing::from_bytes(bytes);
-            }
+        let small = !outgoing.files.is_empty() && file_bytes <= INLINE_BYTES_MAX;
+        if small
+            && is_warm(&outgoing, service)
+            && let Some(bytes) = inline(&outgoing)
+        {
+            outgoing = Outgoing::from_bytes(bytes);
         }
         self.wire_len += outgoing.wire_len();
         self.queue.push_back(outgoing);

@@ -1,0 +1,123 @@
+//! Limits that protect the node: idleness, counts, peers that do not read or do not finish.
+
+use super::*;
+use std::collections::BTreeMap;
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_and_one_that_waits_for_a_reply_is_not() {
+    let service = Rc::new(Script::default());
+    let gate = Rc::clone(&service.gate);
+    let options = ListenerOptions { idle_max: Some(Duration::from_secs(600)), ..options() };
+    serving(options, Rc::clone(&service), async |running: Running| {
+        let mut idle = running.connect().await;
+        let mut waiting = running.connect().await;
+        waiting.write_all(&framed(b"l")).await.expect("writes");
+        let begun = tokio::time::Instant::now();
+        assert!(is_closed(&mut idle).await);
+        assert_eq!(begun.elapsed().as_secs(), 600);
+        gate.open();
+        assert_eq!(read_frame(&mut waiting).await.expect("still open"), b"l");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn activity_puts_the_idle_deadline_off() {
+    serving(options(), Rc::new(Script::default()), async |running: Running| {
+        let mut stream = running.connect().await;
+        let begun = tokio::time::Instant::now();
+        tokio::time::advance(Duration::from_secs(400)).await;
+        stream.write_all(&framed(b"e")).await.expect("writes");
+        assert_eq!(read_frame(&mut stream).await.expect("a reply"), b"e");
+        assert!(is_closed(&mut stream).await);
+        assert_eq!(begun.elapsed().as_secs(), 1000);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s03_a_frame_that_trickles_in_is_not_waited_for_for_ever() {
+    serving(options(), Rc::new(Script::default()), async |running: Running| {
+        let mut stream = running.connect().await;
+        let begun = tokio::time::Instant::now();
+        stream.write_all(&(100 * 1024 * 1024_i32).to_be_bytes()).await.expect("writes");
+        let mut minutes = 0;
+        loop {
+            tokio::time::advance(Duration::from_secs(60)).await;
+            let closed = tokio::time::timeout(Duration::from_millis(1), is_closed(&mut stream)).await;
+            if closed == Ok(true) || stream.write_all(b"x").await.is_err() {
+                break;
+            }
+            minutes += 1;
+            assert!(minutes < 30, "a byte a minute keeps it open");
+        }
+        assert!((600..720).contains(&begun.elapsed().as_secs()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s12_a_peer_that_sends_and_never_reads_is_stopped() {
+    let service = Rc::new(Script::default());
+    let options = ListenerOptions { reply_bytes_max: 200_000, ..options() };
+    serving(options, Rc::clone(&service), async |running: Running| {
+        let mut stream = running.connect().await;
+        let flood: Vec<u8> = framed(b"b").repeat(1000);
+        stream.write_all(&flood).await.expect("small enough for the socket buffers");
+        let mut other = running.connect().await;
+        for _ in 0..50 {
+            other.write_all(&framed(b"e")).await.expect("writes");
+            read_frame(&mut other).await.expect("others are served");
+        }
+        let handled = service.calls.get() - 50;
+        assert!(handled < 400, "{handled} requests were answered to a peer that reads nothing");
+        for _ in 0..1000 {
+            assert_eq!(read_frame(&mut stream).await.expect("a reply").len(), 100_000);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s12_replies_that_wait_are_bounded_in_number() {
+    let service = Rc::new(Script::default());
+    let gate = Rc::clone(&service.gate);
+    let options = ListenerOptions { pipeline_max: 10, ..options() };
+    serving(options, Rc::clone(&service), async |running: Running| {
+        let mut stream = running.connect().await;
+        stream.write_all(&framed(b"l").repeat(1000)).await.expect("writes");
+        let mut other = running.connect().await;
+        for _ in 0..20 {
+            other.write_all(&framed(b"e")).await.expect("writes");
+            read_frame(&mut other).await.expect("others are served");
+        }
+        assert_eq!(service.calls.get(), 10 + 20);
+        gate.open();
+        for _ in 0..1000 {
+            assert_eq!(read_frame(&mut stream).await.expect("a reply"), b"l");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s13_an_address_with_too_many_connections_gets_no_more_until_one_closes() {
+    let limits = QuotaLimits { connections_per_ip_max: 2, per_ip_overrides: BTreeMap::new(), ..QuotaLimits::default() };
+    let quotas = ConnectionQuotas::new(limits);
+    let options = ListenerOptions::new("TEST", Arc::clone(&quotas));
+    serving(options, Rc::new(Script::default()), async |running: Running| {
+        let first = running.connect().await;
+        let mut second = running.connect().await;
+        second.write_all(&framed(b"e")).await.expect("writes");
+        read_frame(&mut second).await.expect("a reply");
+        assert!(is_closed(&mut running.connect().await).await);
+        drop(first);
+        while quotas.total() > 1 {
+            tokio::task::yield_now().await;
+        }
+        let mut third = running.connect().await;
+        third.write_all(&framed(b"e")).await.expect("writes");
+        assert_eq!(read_frame(&mut third).await.expect("a reply"), b"e");
+    })
+    .await;
+}
