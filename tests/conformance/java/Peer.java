@@ -19,6 +19,8 @@ import java.util.Properties;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicLong;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -27,7 +29,7 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
-import org.apache.kafka.common.utils.Exit;
+import org.apache.kafka.common.utils.internals.Exit;
 
 /**
  * Kafka's own command line tools and clients behind one JVM, so that a test suite pays for one start and not for hundreds.
@@ -47,10 +49,11 @@ public final class Peer {
     }
 
     private static Load load;
+    private static volatile ExitAsked asked;
 
     public static void main(String[] args) throws Exception {
-        Exit.setExitProcedure((code, message) -> { throw new ExitAsked(code, message); });
-        Exit.setHaltProcedure((code, message) -> { throw new ExitAsked(code, message); });
+        Exit.setExitProcedure((code, message) -> exit(code, message));
+        Exit.setHaltProcedure((code, message) -> exit(code, message));
         PrintStream answers = System.out;
         BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = commands.readLine(); line != null; line = commands.readLine()) {
@@ -75,13 +78,31 @@ public final class Peer {
         }
     }
 
+    /** Exactly the first exit counts: a tool that catches every Throwable would have been gone by then. */
+    private static void exit(int code, String message) {
+        if (asked == null) {
+            asked = new ExitAsked(code, message);
+            if (message != null) {
+                System.err.println(message);
+            }
+        }
+        throw asked;
+    }
+
     private static int answer(List<String> words) {
+        asked = null;
+        int code = run(words);
+        return asked == null ? code : asked.code;
+    }
+
+    private static int run(List<String> words) {
         try {
             String[] rest = words.subList(1, words.size()).toArray(new String[0]);
             switch (words.get(0)) {
                 case "tool" -> tool(rest[0], rest[1], Arrays.copyOfRange(rest, 2, rest.length));
                 case "produce-rich" -> produceRich(rest[0], rest[1], Integer.parseInt(rest[2]), Integer.parseInt(rest[3]), rest[4]);
                 case "check-rich" -> checkRich(rest[0], rest[1], Integer.parseInt(rest[2]), Integer.parseInt(rest[3]));
+                case "create" -> create(rest);
                 case "load-start" -> load = new Load(rest[0], rest[1], Integer.parseInt(rest[2]));
                 case "load-await" -> load.await(Long.parseLong(rest[0]), Long.parseLong(rest[1]));
                 case "load-stop" -> load.stop();
@@ -89,11 +110,8 @@ public final class Peer {
                 default -> throw new IllegalArgumentException("no command " + words.get(0));
             }
             return 0;
-        } catch (ExitAsked asked) {
-            if (asked.getMessage() != null) {
-                System.err.println(asked.getMessage());
-            }
-            return asked.code;
+        } catch (ExitAsked exit) {
+            return exit.code;
         } catch (Throwable problem) {
             problem.printStackTrace();
             return 99;
@@ -135,6 +153,18 @@ public final class Peer {
         config.put("enable.auto.commit", "false");
         config.put("auto.offset.reset", "none");
         return new KafkaConsumer<>(config);
+    }
+
+    /** ADDRESS TOPIC PARTITIONS REPLICAS [key=value]: a topic without the checks that kafka-topics makes itself. */
+    private static void create(String[] words) throws Exception {
+        Map<String, String> configs = new HashMap<>();
+        for (int i = 4; i < words.length; i++) {
+            configs.put(words[i].substring(0, words[i].indexOf('=')), words[i].substring(words[i].indexOf('=') + 1));
+        }
+        NewTopic topic = new NewTopic(words[1], Integer.parseInt(words[2]), Short.parseShort(words[3])).configs(configs);
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", words[0]))) {
+            admin.createTopics(List.of(topic)).all().get();
+        }
     }
 
     private static byte[] bytes(String text) {

@@ -72,13 +72,14 @@ impl Java {
     /// One command, its answer whatever its code.
     pub(crate) fn ask(&mut self, words: &[&str], deadline: Duration) -> Result<Answer, Fault> {
         let line = words.iter().map(|word| encode(word)).collect::<Vec<_>>().join("\t");
-        writeln!(self.commands, "{line}").and_then(|()| self.commands.flush()).during("java")?;
+        let what = || format!("java `{}`", words.join(" "));
+        writeln!(self.commands, "{line}").and_then(|()| self.commands.flush()).during(what())?;
         match self.answers.recv_timeout(deadline) {
-            Ok(answer) => answer.during("java"),
+            Ok(answer) => answer.during(what()),
             Err(_) => {
                 // It cannot be asked again: an answer that comes late would be taken for the next one's.
                 drop(self.child.kill());
-                fail(format!("java `{}`: no answer within {deadline:?}", words.join(" ")))
+                fail(format!("{}: no answer within {deadline:?}", what()))
             }
         }
     }

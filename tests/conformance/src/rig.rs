@@ -45,7 +45,11 @@ impl Rig {
     /// Removes what is left when nothing in it is of interest.
     pub(crate) fn close(self) {
         *self.java.borrow_mut() = None;
-        drop(std::fs::remove_file(self.home.join("java.log")));
+        let failures = std::fs::read_dir(&self.home)
+            .is_ok_and(|mut inside| inside.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir())));
+        if !failures {
+            drop(std::fs::remove_file(self.home.join("java.log")));
+        }
         // Fails while the folder of a failed scenario is in it, as it should.
         drop(std::fs::remove_dir(&self.home));
     }
