@@ -1,0 +1,184 @@
+//! The one seam to the file system: low and dumb, so that a test can stand a faulty disk in its place.
+
+use std::fmt::Debug;
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+mod real;
+pub use real::RealDisk;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// It must exist and is only read.
+    Read,
+    /// It is made when missing.
+    Write,
+    /// It is made when missing and emptied when not.
+    Truncate,
+}
+
+/// One name in a folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// The name alone.
+    pub name: String,
+    /// Whether it is a folder.
+    pub is_dir: bool,
+    /// Bytes, for a file.
+    pub len: u64,
+}
+
+/// Room on a disk, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total_bytes: u64,
+    /// What this process may still use.
+    pub usable_bytes: u64,
+}
+
+/// Held as long as a log dir is in use.
+pub trait DiskLock: Send + Sync + Debug {}
+
+/// An open file.
+pub trait DiskFile: Send + Sync + Debug {
+    /// Reads into `buf` at `position`; fewer bytes only at the end of the file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes all of `bufs`, one after another, at `position`.
+    ///
+    /// # Errors
+    /// Those of the system; some bytes may have been written.
+    fn write_all_at(&self, bufs: &[&[u8]], position: u64) -> io::Result<()>;
+    /// Makes the file's bytes and length durable.
+    ///
+    /// # Errors
+    /// Those of the system; the bytes must then be taken for lost (fsyncgate).
+    fn sync_data(&self) -> io::Result<()>;
+    /// Cuts or extends the file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// The file's length.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether the file is empty.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// The system's handle, for sendfile; `None` for a file that is none of the system's.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
+}
+
+/// A file system.
+pub trait Disk: Send + Sync + Debug {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
+    /// Makes a folder and those above it; one that exists is fine.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// What is in a folder, in order of name.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
+    /// Renames a file or folder, replacing a file of the new name.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder with all that is in it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a folder durable.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes everything on the folder's file system durable.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn sync_filesystem(&self, path: &Path) -> io::Result<()>;
+    /// The room on the folder's file system.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn space(&self, path: &Path) -> io::Result<Space>;
+    /// Locks a file for this process; `None` when another holds it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
+
+    /// All bytes of a file; `None` when there is none.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        let file = match self.open(path, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        let read = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok(Some(bytes))
+    }
+
+    /// Replaces a small file so that after a crash it is the old or the new one, whole (R22): write, sync, rename, sync the folder.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let folder = path.parent().ok_or_else(|| io::Error::other("a file has a folder"))?;
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = PathBuf::from(temporary);
+        let file = self.open(&temporary, OpenMode::Truncate)?;
+        file.write_all_at(&[bytes], 0)?;
+        file.sync_data()?;
+        self.rename(&temporary, path)?;
+        self.sync_dir(folder)
+    }
+}
+
+/// The pieces of `bufs` as system slices, from `skip` bytes on and no more than `take` bytes.
+fn slices<'a>(bufs: &[&'a [u8]], mut skip: usize, mut take: usize) -> Vec<IoSlice<'a>> {
+    let mut out = Vec::with_capacity(bufs.len());
+    for buf in bufs {
+        let from = skip.min(buf.len());
+        skip -= from;
+        let len = (buf.len() - from).min(take);
+        take -= len;
+        if len > 0 {
+            out.push(IoSlice::new(&buf[from..from + len]));
+        }
+    }
+    out
+}

@@ -1,0 +1,101 @@
+//! Faults of a log dir, and refusals of a log.
+
+use base::{LeaderEpoch, Offset};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The disk said no. Takes the log dir offline and is never retried into silence (R21, R25).
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{action} {path}: {source}", path = path.display())]
+pub struct DiskError {
+    /// What was tried.
+    pub action: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: Arc<std::io::Error>,
+}
+
+impl DiskError {
+    /// For `map_err`.
+    pub(crate) fn on<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> DiskError + use<'a> {
+        move |source| DiskError { action, path: path.to_owned(), source: Arc::new(source) }
+    }
+}
+
+/// Why a log cannot be opened or maintained.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LogError {
+    /// The disk said no.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Bytes below the recovery point are damaged: they were synced once, so they are not thrown away (R26).
+    #[error("{path} is damaged at byte {position}, below what was synced: {what}", path = path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        position: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A text file of the log dir does not say what it should.
+    #[error("{path} is malformed: {what}", path = path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+}
+
+/// Why a batch was not appended.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The disk said no, now or before: the log takes nothing more.
+    #[error("the log is offline: {0}")]
+    Offline(DiskError),
+    /// The producer's epoch is older than one seen before (KIP-98).
+    #[error(transparent)]
+    Producer(#[from] crate::ProducerRefusal),
+    /// A replicated batch does not follow the log's end.
+    #[error("a batch at offset {got} cannot follow the log's end at {expected}")]
+    NotContiguous {
+        /// The log's end.
+        expected: Offset,
+        /// The batch's base offset.
+        got: Offset,
+    },
+    /// The bytes are no batch.
+    #[error("the batch is malformed: {0}")]
+    Malformed(#[from] record::BatchError),
+    /// The batch's epoch is older than the log's.
+    #[error("epoch {got} is older than the log's, {current}")]
+    StaleEpoch {
+        /// The log's newest epoch.
+        current: LeaderEpoch,
+        /// The batch's.
+        got: LeaderEpoch,
+    },
+}
+
+/// Why an offset cannot be read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The offset is below the log's start or above its end.
+    #[error("offset {offset} is not within {start} and {end}")]
+    OutOfRange {
+        /// What was asked for.
+        offset: Offset,
+        /// The log's start.
+        start: Offset,
+        /// The log's end.
+        end: Offset,
+    },
+    /// The disk said no.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The bytes at the offset are no batch.
+    #[error("the log is damaged: {0}")]
+    Corrupt(#[from] record::BatchError),
+}

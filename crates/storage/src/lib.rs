@@ -1,0 +1,30 @@
+//! Kafka's log dirs, to the byte: segments with their indexes, producer state, leader epochs, checkpoints, recovery, retention.
+//!
+//! Invariants: what is at or above the recovery point may be lost in a crash, what is below never is truncated; an IO error fences
+//! its log for good; nothing here spawns a thread, reads a clock or talks to anything but a [`Disk`]. It knows batches, not who
+//! sends or reads them.
+
+mod checkpoint;
+mod commit;
+mod dir;
+mod disk;
+mod epochs;
+mod error;
+mod index;
+mod log;
+mod mem_disk;
+mod producers;
+mod segment;
+
+pub use checkpoint::{OffsetCheckpoint, checkpoint_name};
+pub use commit::{SyncTicket, commit};
+pub use dir::{CleanShutdown, LogDir, LogDirState, MetaProperties, PartitionDir, parse_partition_dir};
+pub use disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, RealDisk, Space};
+pub use epochs::{EpochEntry, LeaderEpochs};
+pub use error::{AppendError, DiskError, LogError, ReadError};
+pub use index::{OffsetEntry, TimeEntry, TxnEntry};
+pub use log::{
+    Appended, Deletion, FoundTimestamp, Log, LogConfig, LogOptions, Recovery, Slice, log_file_name, offset_of_file,
+};
+pub use mem_disk::FaultyMemDisk;
+pub use producers::{ProducerBatch, ProducerEntry, ProducerRefusal, ProducerStates};

@@ -1,0 +1,510 @@
+//! The log of one partition: an ordered run of segments.
+//!
+//! Invariants: offsets ascend without reuse; the log start never passes the high watermark it was given; after an IO error the
+//! log takes nothing more (R21, R24); what lies below the recovery point is never truncated, only reported (R26).
+
+mod open;
+mod read;
+mod retain;
+
+use crate::disk::Disk;
+use crate::epochs::LeaderEpochs;
+use crate::error::{AppendError, DiskError, LogError};
+use crate::producers::{ProducerStates, snapshot_name};
+use crate::segment::{Segment, path};
+use crate::{SyncTicket, TxnEntry};
+use base::{LeaderEpoch, Offset, Timestamp};
+use record::{BATCH_OVERHEAD, BatchHeader, BatchView, TimestampType, ValidBatch};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use open::Recovery;
+pub use read::{FoundTimestamp, Slice};
+pub use retain::Deletion;
+
+/// The settings of a log, from its topic's configs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `segment.bytes`.
+    pub segment_bytes: u64,
+    /// `segment.ms`.
+    pub segment_ms: i64,
+    /// `segment.index.bytes`.
+    pub segment_index_bytes: u64,
+    /// `index.interval.bytes`.
+    pub index_interval_bytes: u64,
+    /// `retention.ms`; -1 for ever.
+    pub retention_ms: i64,
+    /// `retention.bytes`; -1 for any size.
+    pub retention_bytes: i64,
+    /// `cleanup.policy` contains `delete`.
+    pub delete: bool,
+    /// `file.delete.delay.ms`.
+    pub file_delete_delay_ms: i64,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: i64,
+    /// `max.decompressed.message.bytes`, which bounds a look-up by time.
+    pub decompressed_bytes_max: usize,
+}
+
+impl Default for LogConfig {
+    /// Kafka's defaults.
+    fn default() -> Self {
+        Self {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3_600_000,
+            segment_index_bytes: 10 << 20,
+            index_interval_bytes: 4_096,
+            retention_ms: 7 * 24 * 3_600_000,
+            retention_bytes: -1,
+            delete: true,
+            file_delete_delay_ms: 60_000,
+            producer_id_expiration_ms: 86_400_000,
+            decompressed_bytes_max: i32::MAX as usize - 8,
+        }
+    }
+}
+
+/// What a log is opened with.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// The partition's folder.
+    pub dir: PathBuf,
+    /// Its settings.
+    pub config: LogConfig,
+    /// Up to where the log is known to be on disk.
+    pub recovery_point: Offset,
+    /// The log start of the checkpoint.
+    pub log_start: Offset,
+    /// Whether the log dir was stopped cleanly, so that nothing has to be scanned.
+    pub clean: bool,
+}
+
+/// What became of an appended batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of its first record.
+    pub first_offset: Offset,
+    /// Offset of its last record.
+    pub last_offset: Offset,
+    /// Its append time under LogAppendTime, else [`Timestamp::NONE`].
+    pub log_append_time: Timestamp,
+    /// The log's start.
+    pub log_start_offset: Offset,
+    /// The batch repeats one that is in the log already; nothing was written.
+    pub duplicate: bool,
+}
+
+/// The name of a segment's file.
+#[must_use]
+pub fn log_file_name(base: Offset, suffix: &str) -> String {
+    format!("{:020}.{suffix}", base.0)
+}
+
+/// The base offset that a segment's file name tells, and its suffix.
+#[must_use]
+pub fn offset_of_file(name: &str) -> Option<(Offset, &str)> {
+    let (digits, suffix) = name.split_once('.')?;
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then_some(())?;
+    Some((Offset(digits.parse().ok()?), suffix))
+}
+
+/// The log of one partition.
+#[derive(Debug)]
+pub struct Log {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    config: LogConfig,
+    /// At least one; the last is the active one.
+    segments: Vec<Segment>,
+    log_start: Offset,
+    log_end: Offset,
+    recovery_point: Offset,
+    producers: ProducerStates,
+    epochs: LeaderEpochs,
+    /// Names in the folder that are not on disk yet.
+    names_dirty: bool,
+    /// The error after which nothing is taken any more.
+    offline: Option<DiskError>,
+}
+
+impl Log {
+    /// The partition's folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The first offset that can be read.
+    #[must_use]
+    pub fn log_start(&self) -> Offset {
+        self.log_start
+    }
+
+    /// The offset that the next record gets.
+    #[must_use]
+    pub fn log_end(&self) -> Offset {
+        self.log_end
+    }
+
+    /// Up to where the log is known to be on disk.
+    #[must_use]
+    pub fn recovery_point(&self) -> Offset {
+        self.recovery_point
+    }
+
+    /// Where its leader epochs began.
+    #[must_use]
+    pub fn epochs(&self) -> &LeaderEpochs {
+        &self.epochs
+    }
+
+    /// Its producers.
+    #[must_use]
+    pub fn producers(&self) -> &ProducerStates {
+        &self.producers
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// New settings, from the next append or retention pass on.
+    pub fn reconfigure(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    /// Bytes of all segments.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// How many segments there are.
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Why the log takes nothing any more, if so.
+    #[must_use]
+    pub fn offline(&self) -> Option<&DiskError> {
+        self.offline.as_ref()
+    }
+
+    /// Takes the log offline: its disk has failed elsewhere.
+    pub fn fail(&mut self, error: DiskError) {
+        self.offline.get_or_insert(error);
+    }
+
+    /// Appends a validated batch as the leader: it gets the next offsets and `epoch`.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; after a disk error the log is offline.
+    pub fn append(
+        &mut self,
+        now: Timestamp,
+        batch: &ValidBatch<'_>,
+        epoch: LeaderEpoch,
+    ) -> Result<Appended, AppendError> {
+        self.check_online()?;
+        if let Some(repeated) = self.producers.check(batch.header())? {
+            return Ok(Appended {
+                first_offset: repeated.first_offset,
+                last_offset: repeated.last_offset,
+                log_append_time: Timestamp::NONE,
+                log_start_offset: self.log_start,
+                duplicate: true,
+            });
+        }
+        let first_offset = self.log_end;
+        let stamped = batch.stamp(first_offset, epoch);
+        let header = BatchHeader { base_offset: first_offset, leader_epoch: epoch, ..*batch.header() };
+        self.write(now, &[&stamped, batch.payload()], &header)?;
+        Ok(Appended {
+            first_offset,
+            last_offset: header.last_offset(),
+            log_append_time: match header.timestamp_type() {
+                TimestampType::LogAppendTime => header.max_timestamp,
+                TimestampType::CreateTime => Timestamp::NONE,
+            },
+            log_start_offset: self.log_start,
+            duplicate: false,
+        })
+    }
+
+    /// Appends batches that carry their offsets and epochs: a follower's, or the metadata log's.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; batches before the bad one are in the log.
+    pub fn append_as_follower(&mut self, now: Timestamp, bytes: &[u8]) -> Result<(), AppendError> {
+        self.check_online()?;
+        for batch in record::Batches::new(bytes) {
+            let batch = batch?;
+            batch.verify_crc()?;
+            let header = batch.header;
+            if header.base_offset != self.log_end {
+                return Err(AppendError::NotContiguous { expected: self.log_end, got: header.base_offset });
+            }
+            if let Some(current) = self.epochs.latest().filter(|current| *current > header.leader_epoch) {
+                return Err(AppendError::StaleEpoch { current, got: header.leader_epoch });
+            }
+            self.write(now, &[batch.bytes()], &header)?;
+        }
+        Ok(())
+    }
+
+    fn check_online(&self) -> Result<(), AppendError> {
+        match &self.offline {
+            Some(error) => Err(AppendError::Offline(error.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, now: Timestamp, bytes: &[&[u8]], header: &BatchHeader) -> Result<(), AppendError> {
+        let written = self.write_or_fail(now, bytes, header);
+        written.map_err(|error| {
+            self.offline = Some(error.clone());
+            AppendError::Offline(error)
+        })
+    }
+
+    fn write_or_fail(&mut self, now: Timestamp, bytes: &[&[u8]], header: &BatchHeader) -> Result<(), DiskError> {
+        if self.must_roll(now, header)? {
+            self.roll_at(self.log_end)?;
+        }
+        // The epoch's start is on disk before its first record (R04).
+        if self.epochs.assign(header.leader_epoch, header.base_offset) {
+            self.epochs.store(self.disk.as_ref(), &self.dir)?;
+        }
+        let (disk, interval) = (Arc::clone(&self.disk), self.config.index_interval_bytes);
+        self.active().append_to(disk.as_ref(), bytes, header, interval)?;
+        self.log_end = header.next_offset();
+        self.note_producer(header, bytes)
+    }
+
+    /// Folds a batch that was written into the producers' state, and an abort into the transaction index.
+    fn note_producer(&mut self, header: &BatchHeader, bytes: &[&[u8]]) -> Result<(), DiskError> {
+        if !header.has_producer_id() {
+            return Ok(());
+        }
+        let marker = if header.is_control() { read_marker(header, bytes) } else { None };
+        let ended = self.producers.apply(header, marker);
+        if let (Some(first_offset), Some((_, false))) = (ended, marker) {
+            let last_stable_offset =
+                self.producers.first_unstable(header.next_offset()).unwrap_or(header.next_offset());
+            let entry = TxnEntry {
+                producer_id: header.producer_id,
+                first_offset,
+                last_offset: header.last_offset(),
+                last_stable_offset,
+            };
+            let base = self.active().segment.base;
+            self.append_aborted(base, entry)?;
+        }
+        Ok(())
+    }
+
+    fn append_aborted(&mut self, base: Offset, entry: TxnEntry) -> Result<(), DiskError> {
+        let file_path = path(&self.dir, base, "txnindex");
+        let file = self.disk.open(&file_path, crate::OpenMode::Write).map_err(DiskError::on("open", &file_path))?;
+        let end = file.len().map_err(DiskError::on("measure", &file_path))?;
+        let mut bytes = Vec::with_capacity(TxnEntry::SIZE);
+        entry.put(&mut bytes);
+        file.write_all_at(&[&bytes], end).map_err(DiskError::on("append to", &file_path))?;
+        self.names_dirty = true;
+        Ok(())
+    }
+
+    fn active(&mut self) -> Active<'_> {
+        let dir = &self.dir;
+        let segment = self.segments.last_mut().expect("a log has a segment");
+        Active { segment, dir }
+    }
+
+    fn must_roll(&mut self, now: Timestamp, header: &BatchHeader) -> Result<bool, DiskError> {
+        let disk = Arc::clone(&self.disk);
+        let config = self.config.clone();
+        let Active { segment, dir } = self.active();
+        if segment.size == 0 {
+            return Ok(false);
+        }
+        if segment.size + header.size as u64 > config.segment_bytes
+            || !segment.can_hold(header.last_offset())
+            || segment.offsets.bytes() + 8 > config.segment_index_bytes
+            || segment.times.bytes() + 12 > config.segment_index_bytes / 8 * 12
+        {
+            return Ok(true);
+        }
+        let first = segment.first_timestamp(disk.as_ref(), dir).map_err(|error| match error {
+            crate::ReadError::Disk(error) => error,
+            other => DiskError::on("read", dir)(std::io::Error::other(other.to_string())),
+        })?;
+        let newest = if header.max_timestamp.0 >= 0 { header.max_timestamp } else { now };
+        Ok(first.is_some_and(|first| first.0 >= 0 && newest.millis_since(first) > config.segment_ms))
+    }
+
+    /// Begins a new segment at the log's end, if the active one has records.
+    ///
+    /// # Errors
+    /// Disk errors, after which the log is offline.
+    pub fn roll(&mut self) -> Result<(), DiskError> {
+        if self.active().segment.size == 0 {
+            return Ok(());
+        }
+        let rolled = self.roll_at(self.log_end);
+        if let Err(error) = &rolled {
+            self.offline = Some(error.clone());
+        }
+        rolled
+    }
+
+    fn roll_at(&mut self, base: Offset) -> Result<(), DiskError> {
+        let disk = Arc::clone(&self.disk);
+        let Active { segment, dir } = self.active();
+        segment.flush_indexes(disk.as_ref(), dir, true)?;
+        self.store_producers(base)?;
+        let segment = Segment::create(disk.as_ref(), &self.dir, base)?;
+        self.segments.push(segment);
+        self.names_dirty = true;
+        Ok(())
+    }
+
+    /// Writes the producers' state before `offset`, when there is any (Kafka writes an empty one too).
+    fn store_producers(&mut self, offset: Offset) -> Result<(), DiskError> {
+        let file_path = self.dir.join(snapshot_name(offset));
+        let file =
+            self.disk.open(&file_path, crate::OpenMode::Truncate).map_err(DiskError::on("create", &file_path))?;
+        file.write_all_at(&[&self.producers.to_snapshot()], 0).map_err(DiskError::on("write", &file_path))?;
+        self.names_dirty = true;
+        Ok(())
+    }
+
+    /// What must be synced for the log to be durable up to its end; `None` when it is. Clears the marks: should the sync fail, the
+    /// log dir is lost anyway (R25).
+    ///
+    /// # Errors
+    /// Disk errors while opening a file again.
+    pub fn ticket(&mut self) -> Result<Option<SyncTicket>, DiskError> {
+        let mut files = Vec::new();
+        for segment in &mut self.segments {
+            if std::mem::take(&mut segment.is_dirty) {
+                files.push(segment.file(self.disk.as_ref(), &self.dir)?);
+            }
+        }
+        let dirs = if std::mem::take(&mut self.names_dirty) { vec![self.dir.clone()] } else { Vec::new() };
+        if files.is_empty() && dirs.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(SyncTicket { files, dirs, up_to: self.log_end }))
+    }
+
+    /// Everything before `up_to` is on disk.
+    pub fn on_durable(&mut self, up_to: Offset) {
+        // A truncation may have come between the ticket and the sync.
+        self.recovery_point = self.recovery_point.max(up_to.min(self.log_end));
+    }
+
+    /// Lets ended transactions below the high watermark go, and producers that have not written for long.
+    pub fn on_high_watermark(&mut self, high_watermark: Offset) {
+        self.producers.on_high_watermark(high_watermark);
+    }
+
+    /// Forgets idle producers.
+    pub fn expire_producers(&mut self, now: Timestamp) {
+        self.producers.expire(now, self.config.producer_id_expiration_ms);
+    }
+
+    /// Lets the descriptors of clean segments go.
+    pub fn release_files(&mut self) {
+        self.segments.iter_mut().for_each(Segment::release);
+    }
+
+    /// Writes indexes and producers' state and syncs all, so that the next start needs no recovery.
+    ///
+    /// # Errors
+    /// Disk errors.
+    pub fn close(&mut self) -> Result<(), DiskError> {
+        if let Some(error) = &self.offline {
+            return Err(error.clone());
+        }
+        let disk = Arc::clone(&self.disk);
+        let Active { segment, dir } = self.active();
+        segment.flush_indexes(disk.as_ref(), dir, true)?;
+        self.store_producers(self.log_end)?;
+        self.retire_snapshots()?;
+        if let Some(ticket) = self.ticket()? {
+            crate::commit(disk.as_ref(), &self.dir, std::slice::from_ref(&ticket))?;
+            self.on_durable(ticket.up_to);
+        }
+        Ok(())
+    }
+
+    /// Removes snapshots that nothing needs: all but those of segments and the newest two.
+    fn retire_snapshots(&mut self) -> Result<(), DiskError> {
+        let mut found = Vec::new();
+        for entry in self.disk.list(&self.dir).map_err(DiskError::on("list", &self.dir))? {
+            if let Some((offset, "snapshot")) = offset_of_file(&entry.name) {
+                found.push(offset);
+            }
+        }
+        let keep = found.len().saturating_sub(2);
+        for offset in &found[..keep] {
+            if !self.segments.iter().any(|segment| segment.base == *offset) {
+                let file = self.dir.join(snapshot_name(*offset));
+                self.disk.remove_file(&file).map_err(DiskError::on("remove", &file))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that `epoch` begins at the log's end, before anything is appended in it (R04).
+    ///
+    /// # Errors
+    /// Disk errors.
+    pub fn begin_epoch(&mut self, epoch: LeaderEpoch) -> Result<(), DiskError> {
+        if self.epochs.assign(epoch, self.log_end) {
+            self.epochs.store(self.disk.as_ref(), &self.dir)?;
+        }
+        Ok(())
+    }
+}
+
+/// The active segment with the folder that its files are in.
+struct Active<'l> {
+    segment: &'l mut Segment,
+    dir: &'l Path,
+}
+
+impl Active<'_> {
+    fn append_to(self, disk: &dyn Disk, bytes: &[&[u8]], header: &BatchHeader, interval: u64) -> Result<(), DiskError> {
+        self.segment.append(disk, self.dir, bytes, header, interval)
+    }
+}
+
+/// The coordinator's epoch of a transaction marker, and whether it commits.
+fn read_marker(header: &BatchHeader, bytes: &[&[u8]]) -> Option<(i32, bool)> {
+    let whole: Vec<u8> = bytes.concat();
+    debug_assert!(whole.len() >= BATCH_OVERHEAD);
+    let (mut view, _) = BatchView::parse(&whole).ok()?;
+    view.header = *header;
+    let mut scratch = Vec::new();
+    let record = view.records(&mut scratch, 1 << 20).ok()?.next()?.ok()?;
+    let commits = match record::control::ControlType::from_key(record.key?)? {
+        record::control::ControlType::Commit => true,
+        record::control::ControlType::Abort => false,
+        _ => return None,
+    };
+    let marker = record::control::EndTxnMarker::decode(record.value?)?;
+    Some((marker.coordinator_epoch, commits))
+}
+
+/// A fault that is not the disk's.
+fn corrupt(path: PathBuf, position: u64, what: impl std::fmt::Display) -> LogError {
+    LogError::Corrupt { path, position, what: what.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

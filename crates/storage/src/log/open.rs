@@ -1,0 +1,422 @@
+//! Creating and opening a log, and recovery after a crash.
+//!
+//! A clean log is opened by its file names, sizes and last index entries: nothing is scanned but the last index interval. After a
+//! crash everything from the recovery point on is walked: indexes and producers' state are rebuilt, and a torn tail is cut.
+
+use super::{Log, LogOptions, corrupt, offset_of_file, read_marker};
+use crate::disk::{Disk, OpenMode};
+use crate::epochs::LeaderEpochs;
+use crate::error::{DiskError, LogError, ReadError};
+use crate::index::{Index, OffsetEntry};
+use crate::producers::{ProducerStates, snapshot_name};
+use crate::segment::{Segment, path};
+use base::{LeaderEpoch, Offset};
+use record::{BATCH_OVERHEAD, BatchHeader, BatchView};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What opening a log had to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Bytes that were walked.
+    pub scanned_bytes: u64,
+    /// Bytes of a torn tail that were cut.
+    pub truncated_bytes: u64,
+    /// Segments whose indexes were rebuilt.
+    pub rebuilt_segments: usize,
+}
+
+/// Suffixes of files that only an interrupted operation leaves.
+const LEFTOVERS: &[&str] = &["deleted", "cleaned", "swap", "tmp"];
+
+impl Log {
+    /// Makes the log of a new partition, beginning at offset 0.
+    ///
+    /// # Errors
+    /// Disk errors.
+    pub fn create(disk: Arc<dyn Disk>, options: LogOptions) -> Result<Log, LogError> {
+        disk.create_dir(&options.dir).map_err(DiskError::on("create", &options.dir))?;
+        let segment = Segment::create(disk.as_ref(), &options.dir, options.log_start)?;
+        Ok(Log {
+            disk,
+            config: options.config,
+            segments: vec![segment],
+            log_start: options.log_start,
+            log_end: options.log_start,
+            recovery_point: options.log_start,
+            producers: ProducerStates::default(),
+            epochs: LeaderEpochs::default(),
+            names_dirty: true,
+            offline: None,
+            dir: options.dir,
+        })
+    }
+
+    /// Opens the log of a folder, recovering it when it was not closed.
+    ///
+    /// # Errors
+    /// Disk errors; damage below the recovery point (R26).
+    pub fn open(disk: Arc<dyn Disk>, options: LogOptions) -> Result<(Log, Recovery), LogError> {
+        let files = list(disk.as_ref(), &options.dir)?;
+        let Some(first) = files.logs.keys().next().copied() else {
+            return Ok((Log::create(disk, options)?, Recovery::default()));
+        };
+        let epochs = LeaderEpochs::load(disk.as_ref(), &options.dir)?;
+        let mut log = Log {
+            disk,
+            config: options.config,
+            segments: files.logs.iter().map(|(base, size)| Segment::listed(*base, *size)).collect(),
+            log_start: options.log_start.max(first),
+            log_end: first,
+            recovery_point: options.recovery_point,
+            producers: ProducerStates::default(),
+            epochs,
+            names_dirty: false,
+            offline: None,
+            dir: options.dir,
+        };
+        let mut recovery = Recovery::default();
+        log.load_segments(&files, options.clean, &mut recovery)?;
+        if !options.clean {
+            log.recover(&mut recovery)?;
+        }
+        log.find_end()?;
+        log.recovery_point = if options.clean { log.log_end } else { log.recovery_point.min(log.log_end) };
+        if log.epochs.truncate_end(log.log_end.max(Offset(1))) || !options.clean {
+            log.epochs.store(log.disk.as_ref(), &log.dir)?;
+        }
+        log.log_start = log.log_start.min(log.log_end);
+        log.load_producers(&files)?;
+        Ok((log, recovery))
+    }
+
+    fn load_segments(&mut self, files: &Files, clean: bool, recovery: &mut Recovery) -> Result<(), LogError> {
+        let last = self.segments.len() - 1;
+        for at in 0..self.segments.len() {
+            let next = self.segments.get(at + 1).map(|next| next.base);
+            let unflushed = !clean && next.is_none_or(|next| next > self.recovery_point);
+            if unflushed {
+                continue;
+            }
+            if !self.load_indexes(at, files)? {
+                self.rebuild(at, true, recovery)?;
+            }
+            if at == last {
+                self.segments[at].resume();
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads a segment's indexes; false when they are missing or cannot be trusted.
+    fn load_indexes(&mut self, at: usize, files: &Files) -> Result<bool, LogError> {
+        let base = self.segments[at].base;
+        let len = |suffix: &str| files.others.get(&(base, suffix.to_owned())).copied();
+        let (Some(offsets), Some(times)) = (len("index"), len("timeindex")) else { return Ok(false) };
+        let disk = self.disk.as_ref();
+        let offsets: Option<Index<OffsetEntry>> = Index::load(disk, &path(&self.dir, base, "index"), offsets)?;
+        let times = Index::load(disk, &path(&self.dir, base, "timeindex"), times)?;
+        let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(false) };
+        let segment = &mut self.segments[at];
+        let within = offsets.last().is_none_or(|last| u64::try_from(last.position).is_ok_and(|p| p < segment.size));
+        segment.offsets = offsets;
+        segment.times = times;
+        Ok(within)
+    }
+
+    /// Rebuilds what lies above the recovery point, cutting the log at the first batch that is not whole and sound.
+    fn recover(&mut self, recovery: &mut Recovery) -> Result<(), LogError> {
+        let from = self.segments.partition_point(|segment| segment.base <= self.recovery_point).saturating_sub(1);
+        let mut at = from;
+        while at < self.segments.len() {
+            let whole = self.rebuild(at, false, recovery)?;
+            at += 1;
+            if !whole && at < self.segments.len() {
+                self.drop_segments_from(at, recovery)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_segments_from(&mut self, at: usize, recovery: &mut Recovery) -> Result<(), LogError> {
+        for segment in self.segments.drain(at..) {
+            recovery.truncated_bytes += segment.size;
+            for suffix in ["log", "index", "timeindex", "txnindex", "snapshot"] {
+                let file = path(&self.dir, segment.base, suffix);
+                match self.disk.remove_file(&file) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(DiskError::on("remove", &file)(error).into()),
+                }
+            }
+        }
+        self.names_dirty = true;
+        Ok(())
+    }
+
+    /// Walks a segment and writes its indexes anew. Damage at or above the recovery point cuts the segment (false is returned);
+    /// damage below it is an error, and so is any in a segment that was `flushed`.
+    fn rebuild(&mut self, at: usize, flushed: bool, recovery: &mut Recovery) -> Result<bool, LogError> {
+        recovery.rebuilt_segments += 1;
+        let (disk, interval) = (Arc::clone(&self.disk), self.config.index_interval_bytes);
+        let disk = disk.as_ref();
+        let base = self.segments[at].base;
+        let log_path = path(&self.dir, base, "log");
+        for suffix in ["index", "timeindex"] {
+            let file = path(&self.dir, base, suffix);
+            disk.open(&file, OpenMode::Truncate).map_err(DiskError::on("create", &file))?;
+        }
+        let file_size = self.segments[at].size;
+        let mut segment = Segment::listed(base, file_size);
+        let mut expected = base;
+        let mut position = 0;
+        let mut buffer = Vec::new();
+        while position < file_size {
+            let header = match read_batch(&mut segment, disk, &self.dir, position, file_size, &mut buffer) {
+                Ok(header) if header.base_offset >= expected => header,
+                Ok(header) => {
+                    let what = format!("offset {} follows offset {expected}", header.base_offset);
+                    return self.torn(at, segment, position, expected, flushed, &what, recovery);
+                }
+                Err(BadBatch::Disk(error)) => return Err(error.into()),
+                Err(BadBatch::Bytes(what)) => {
+                    return self.torn(at, segment, position, expected, flushed, &what, recovery);
+                }
+            };
+            segment.note(disk, &self.dir, &header, position, interval)?;
+            self.epochs.assign(header.leader_epoch, header.base_offset);
+            expected = header.next_offset();
+            position += header.size as u64;
+        }
+        recovery.scanned_bytes += position;
+        segment.flush_indexes(disk, &self.dir, at + 1 < self.segments.len())?;
+        debug_assert_eq!(position, file_size, "{}", log_path.display());
+        self.segments[at] = segment;
+        Ok(true)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the state of the walk that found the damage")]
+    fn torn(
+        &mut self,
+        at: usize,
+        mut segment: Segment,
+        position: u64,
+        expected: Offset,
+        flushed: bool,
+        what: &str,
+        recovery: &mut Recovery,
+    ) -> Result<bool, LogError> {
+        if flushed || expected < self.recovery_point {
+            return Err(corrupt(path(&self.dir, segment.base, "log"), position, what));
+        }
+        recovery.truncated_bytes += segment.size - position;
+        segment.truncate(self.disk.as_ref(), &self.dir, position)?;
+        segment.flush_indexes(self.disk.as_ref(), &self.dir, false)?;
+        self.segments[at] = segment;
+        Ok(false)
+    }
+
+    /// The log's end: after the last batch of the active segment.
+    fn find_end(&mut self) -> Result<(), LogError> {
+        let disk = Arc::clone(&self.disk);
+        let dir = self.dir.clone();
+        let segment = self.segments.last_mut().expect("a log has a segment");
+        let mut end = segment.base;
+        let mut position = segment.offsets.last().map_or(0, |entry| u64::try_from(entry.position).unwrap_or(0));
+        let log_path = path(&dir, segment.base, "log");
+        loop {
+            let found = segment.scan(disk.as_ref(), &dir, position, |_| true);
+            match found {
+                Ok(None) => break,
+                Ok(Some(found)) => {
+                    end = found.header.next_offset();
+                    position = found.position + found.header.size as u64;
+                }
+                Err(ReadError::Disk(error)) => return Err(error.into()),
+                Err(error) => return Err(corrupt(log_path, position, error)),
+            }
+        }
+        if position > segment.size {
+            return Err(corrupt(log_path, position, "the last batch is cut off though the log was closed"));
+        }
+        segment.release();
+        self.log_end = end;
+        Ok(())
+    }
+
+    /// The producers' state: the newest sound snapshot, and the batches after it.
+    fn load_producers(&mut self, files: &Files) -> Result<(), LogError> {
+        let mut from = self.segments[0].base;
+        for (offset, suffix) in files.others.keys().rev() {
+            if suffix != "snapshot" || *offset > self.log_end {
+                continue;
+            }
+            let file = self.dir.join(snapshot_name(*offset));
+            let bytes = self.disk.read(&file).map_err(DiskError::on("read", &file))?;
+            if let Some(states) = bytes.as_deref().and_then(ProducerStates::from_snapshot) {
+                self.producers = states;
+                from = *offset;
+                break;
+            }
+        }
+        if from < self.log_end { self.replay_producers(from) } else { Ok(()) }
+    }
+
+    fn replay_producers(&mut self, from: Offset) -> Result<(), LogError> {
+        let disk = Arc::clone(&self.disk);
+        let dir = self.dir.clone();
+        let first = self.segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
+        for at in first..self.segments.len() {
+            let segment = &mut self.segments[at];
+            let log_path = path(&dir, segment.base, "log");
+            let mut found =
+                segment.locate(disk.as_ref(), &dir, from).map_err(|error| as_log_error(error, &log_path))?;
+            while let Some(batch) = found {
+                let header = batch.header;
+                if header.has_producer_id() {
+                    let marker = if header.is_control() {
+                        let mut bytes = vec![0; header.size];
+                        let file = self.segments[at].file(disk.as_ref(), &dir)?;
+                        file.read_at(&mut bytes, batch.position).map_err(DiskError::on("read", &log_path))?;
+                        read_marker(&header, &[&bytes])
+                    } else {
+                        None
+                    };
+                    self.producers.apply(&header, marker);
+                }
+                let next = batch.position + header.size as u64;
+                let scanned = self.segments[at].scan(disk.as_ref(), &dir, next, |_| true);
+                found = scanned.map_err(|error| as_log_error(error, &log_path))?;
+            }
+            self.segments[at].release();
+        }
+        // Everything that was read back lies below the high watermark or will be above it again: either way the markers count.
+        self.producers.on_high_watermark(self.log_end);
+        Ok(())
+    }
+
+    /// Cuts the log to end at `offset`, or at the start of the batch that holds it.
+    ///
+    /// # Errors
+    /// Disk errors, and damage on the way.
+    pub fn truncate_to(&mut self, offset: Offset) -> Result<(), LogError> {
+        if offset >= self.log_end {
+            return Ok(());
+        }
+        if offset <= self.segments[0].base {
+            return self.truncate_fully(offset);
+        }
+        let at = self.segments.partition_point(|segment| segment.base < offset).saturating_sub(1);
+        self.drop_segments_from(at + 1, &mut Recovery::default())?;
+        let disk = Arc::clone(&self.disk);
+        let dir = self.dir.clone();
+        let segment = &mut self.segments[at];
+        let log_path = path(&dir, segment.base, "log");
+        let found = segment.locate(disk.as_ref(), &dir, offset).map_err(|error| as_log_error(error, &log_path))?;
+        if let Some(found) = found {
+            segment.truncate(disk.as_ref(), &dir, found.position)?;
+        }
+        self.find_end()?;
+        self.recovery_point = self.recovery_point.min(self.log_end);
+        self.log_start = self.log_start.min(self.log_end);
+        if self.epochs.truncate_end(self.log_end) {
+            self.epochs.store(self.disk.as_ref(), &self.dir)?;
+        }
+        self.producers = ProducerStates::default();
+        let files = list(self.disk.as_ref(), &self.dir)?;
+        self.load_producers(&files)
+    }
+
+    /// Empties the log and begins again at `offset`.
+    ///
+    /// # Errors
+    /// Disk errors.
+    pub fn truncate_fully(&mut self, offset: Offset) -> Result<(), LogError> {
+        self.drop_segments_from(0, &mut Recovery::default())?;
+        self.segments.push(Segment::create(self.disk.as_ref(), &self.dir, offset)?);
+        (self.log_start, self.log_end, self.recovery_point) = (offset, offset, offset);
+        self.producers = ProducerStates::default();
+        self.epochs = LeaderEpochs::default();
+        self.epochs.store(self.disk.as_ref(), &self.dir)?;
+        self.names_dirty = true;
+        Ok(())
+    }
+
+    /// The newest epoch that was appended in, `NONE` in an empty log.
+    #[must_use]
+    pub fn last_epoch(&self) -> LeaderEpoch {
+        self.epochs.latest().unwrap_or(LeaderEpoch::NONE)
+    }
+}
+
+fn as_log_error(error: ReadError, log: &Path) -> LogError {
+    match error {
+        ReadError::Disk(error) => error.into(),
+        other => corrupt(log.to_owned(), 0, other),
+    }
+}
+
+/// The files of a partition's folder.
+struct Files {
+    logs: BTreeMap<Offset, u64>,
+    others: BTreeMap<(Offset, String), u64>,
+}
+
+fn list(disk: &dyn Disk, dir: &Path) -> Result<Files, LogError> {
+    let mut files = Files { logs: BTreeMap::new(), others: BTreeMap::new() };
+    for entry in disk.list(dir).map_err(DiskError::on("list", dir))? {
+        if LEFTOVERS.iter().any(|suffix| entry.name.ends_with(&format!(".{suffix}"))) {
+            let file = dir.join(&entry.name);
+            disk.remove_file(&file).map_err(DiskError::on("remove", &file))?;
+            continue;
+        }
+        match offset_of_file(&entry.name) {
+            Some((base, "log")) => {
+                files.logs.insert(base, entry.len);
+            }
+            Some((base, suffix)) => {
+                files.others.insert((base, suffix.to_owned()), entry.len);
+            }
+            None => {}
+        }
+    }
+    Ok(files)
+}
+
+enum BadBatch {
+    Disk(DiskError),
+    Bytes(String),
+}
+
+/// Reads and checks the whole batch at `position` of a file of `size` bytes.
+fn read_batch(
+    segment: &mut Segment,
+    disk: &dyn Disk,
+    dir: &Path,
+    position: u64,
+    size: u64,
+    buffer: &mut Vec<u8>,
+) -> Result<BatchHeader, BadBatch> {
+    let log = path(dir, segment.base, "log");
+    let file = segment.file(disk, dir).map_err(BadBatch::Disk)?;
+    let left = usize::try_from(size - position).unwrap_or(usize::MAX);
+    let read = |buffer: &mut Vec<u8>, len: usize| {
+        buffer.resize(len, 0);
+        let got = file.read_at(buffer, position).map_err(|error| BadBatch::Disk(DiskError::on("read", &log)(error)))?;
+        buffer.truncate(got);
+        Ok(())
+    };
+    read(buffer, left.min(BATCH_OVERHEAD))?;
+    let header = BatchHeader::parse(buffer).map_err(|error| BadBatch::Bytes(error.to_string()))?;
+    if header.size > left {
+        return Err(BadBatch::Bytes(format!("a batch of {} bytes is cut off after {left}", header.size)));
+    }
+    read(buffer, header.size)?;
+    let (batch, _) = BatchView::parse(buffer).map_err(|error| BadBatch::Bytes(error.to_string()))?;
+    batch.verify_crc().map_err(|error| BadBatch::Bytes(error.to_string()))?;
+    if header.last_offset_delta < 0 {
+        return Err(BadBatch::Bytes(format!("a last offset delta of {}", header.last_offset_delta)));
+    }
+    Ok(header)
+}

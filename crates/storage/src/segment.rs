@@ -1,0 +1,283 @@
+//! One segment: a `.log` file and its indexes.
+//!
+//! The file is opened when first needed and may be let go while idle, so that a resting partition holds no descriptor.
+
+use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::error::{DiskError, ReadError};
+use crate::index::{Index, OffsetEntry, TimeEntry};
+use base::{Offset, Timestamp};
+use record::{BATCH_OVERHEAD, BatchHeader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes read at a time while looking for a batch.
+const SCAN: usize = 4 * 1024;
+
+/// A batch's place in a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Located {
+    pub(crate) position: u64,
+    pub(crate) header: BatchHeader,
+}
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) base: Offset,
+    /// Bytes of whole batches in the `.log` file.
+    pub(crate) size: u64,
+    pub(crate) offsets: Index<OffsetEntry>,
+    pub(crate) times: Index<TimeEntry>,
+    bytes_since_index: u64,
+    /// Largest timestamp and the last offset of its batch; not known yet for a segment that was only listed.
+    max_timestamp: Option<(Timestamp, Offset)>,
+    /// Max timestamp of the first batch, which the age of the segment counts from.
+    first_timestamp: Option<Timestamp>,
+    file: Option<Arc<dyn DiskFile>>,
+    /// Whether bytes were written since the last ticket.
+    pub(crate) is_dirty: bool,
+}
+
+/// A file of the segment that begins at `base`.
+pub(crate) fn path(dir: &Path, base: Offset, suffix: &str) -> PathBuf {
+    dir.join(format!("{:020}.{suffix}", base.0))
+}
+
+impl Segment {
+    /// A new, empty segment; its files are made at once, so that Kafka finds them.
+    pub(crate) fn create(disk: &dyn Disk, dir: &Path, base: Offset) -> Result<Segment, DiskError> {
+        let log = path(dir, base, "log");
+        let file = disk.open(&log, OpenMode::Truncate).map_err(DiskError::on("create", &log))?;
+        for suffix in ["index", "timeindex"] {
+            let index = path(dir, base, suffix);
+            disk.open(&index, OpenMode::Truncate).map_err(DiskError::on("create", &index))?;
+        }
+        Ok(Segment { file: Some(file), max_timestamp: Some((Timestamp::NONE, base)), ..Segment::listed(base, 0) })
+    }
+
+    /// A segment that a listing showed, with empty indexes.
+    pub(crate) fn listed(base: Offset, size: u64) -> Segment {
+        Segment {
+            base,
+            size,
+            offsets: Index::empty(),
+            times: Index::empty(),
+            bytes_since_index: 0,
+            max_timestamp: None,
+            first_timestamp: None,
+            file: None,
+            is_dirty: false,
+        }
+    }
+
+    pub(crate) fn file(&mut self, disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let log = path(dir, self.base, "log");
+        let file = disk.open(&log, OpenMode::Write).map_err(DiskError::on("open", &log))?;
+        self.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Lets the file go; it is opened again when needed.
+    pub(crate) fn release(&mut self) {
+        if !self.is_dirty {
+            self.file = None;
+        }
+    }
+
+    /// Writes a batch behind the last.
+    pub(crate) fn append(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        bytes: &[&[u8]],
+        header: &BatchHeader,
+        index_interval: u64,
+    ) -> Result<(), DiskError> {
+        let file = self.file(disk, dir)?;
+        // Dirty first: a write that fails midway has written something.
+        self.is_dirty = true;
+        file.write_all_at(bytes, self.size).map_err(DiskError::on("append to", &path(dir, self.base, "log")))?;
+        self.note(disk, dir, header, self.size, index_interval)?;
+        self.size += header.size as u64;
+        Ok(())
+    }
+
+    /// Notes a batch at `position` in the indexes, as Kafka does: an entry once more than the interval has gone by.
+    pub(crate) fn note(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        header: &BatchHeader,
+        position: u64,
+        index_interval: u64,
+    ) -> Result<(), DiskError> {
+        self.first_timestamp.get_or_insert(header.max_timestamp);
+        let (max, _) = self.max_timestamp.unwrap_or((Timestamp::NONE, self.base));
+        if header.max_timestamp > max {
+            self.max_timestamp = Some((header.max_timestamp, header.last_offset()));
+        }
+        if self.bytes_since_index > index_interval {
+            let relative_offset = self.relative(header.last_offset());
+            let position = i32::try_from(position).expect("a segment is smaller than 2 GiB");
+            self.offsets.append(disk, &path(dir, self.base, "index"), OffsetEntry { relative_offset, position })?;
+            self.note_time(disk, dir)?;
+            self.bytes_since_index = 0;
+        }
+        self.bytes_since_index += header.size as u64;
+        Ok(())
+    }
+
+    fn note_time(&mut self, disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+        let Some((timestamp, offset)) = self.max_timestamp else { return Ok(()) };
+        if timestamp.0 < 0 {
+            return Ok(());
+        }
+        let entry = TimeEntry { timestamp, relative_offset: self.relative(offset) };
+        self.times.append(disk, &path(dir, self.base, "timeindex"), entry)
+    }
+
+    /// Writes both indexes; `last` adds the closing time entry that a rolled or closed segment has.
+    pub(crate) fn flush_indexes(&mut self, disk: &dyn Disk, dir: &Path, last: bool) -> Result<(), DiskError> {
+        if last {
+            self.note_time(disk, dir)?;
+        }
+        self.offsets.flush(disk, &path(dir, self.base, "index"))?;
+        self.times.flush(disk, &path(dir, self.base, "timeindex"))
+    }
+
+    fn relative(&self, offset: Offset) -> i32 {
+        i32::try_from(offset.0 - self.base.0).expect("a segment rolls before its offsets pass 32 bits")
+    }
+
+    /// Whether `offset` can still be written relative to the base.
+    pub(crate) fn can_hold(&self, offset: Offset) -> bool {
+        i32::try_from(offset.0 - self.base.0).is_ok()
+    }
+
+    /// Reads the header at `position`; `None` at the end.
+    fn header_at(&mut self, disk: &dyn Disk, dir: &Path, position: u64) -> Result<Option<BatchHeader>, ReadError> {
+        if position >= self.size {
+            return Ok(None);
+        }
+        let mut raw = [0_u8; BATCH_OVERHEAD];
+        let log = path(dir, self.base, "log");
+        let read = self.file(disk, dir)?.read_at(&mut raw, position).map_err(DiskError::on("read", &log))?;
+        Ok(Some(BatchHeader::parse(&raw[..read])?))
+    }
+
+    /// The first batch from `from` on for which `wanted` holds.
+    pub(crate) fn scan(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        from: u64,
+        wanted: impl Fn(&BatchHeader) -> bool,
+    ) -> Result<Option<Located>, ReadError> {
+        let mut position = from;
+        let mut window = [0_u8; SCAN];
+        let (mut start, mut len) = (position, 0_usize);
+        loop {
+            if position >= self.size {
+                return Ok(None);
+            }
+            let inside = usize::try_from(position - start).unwrap_or(usize::MAX);
+            if inside.saturating_add(BATCH_OVERHEAD) > len {
+                let log = path(dir, self.base, "log");
+                let want = usize::try_from(self.size - position).unwrap_or(SCAN).min(SCAN);
+                let file = self.file(disk, dir)?;
+                len = file.read_at(&mut window[..want], position).map_err(DiskError::on("read", &log))?;
+                start = position;
+            }
+            let inside = usize::try_from(position - start).unwrap_or(usize::MAX);
+            let header = BatchHeader::parse(&window[inside..len])?;
+            if wanted(&header) {
+                return Ok(Some(Located { position, header }));
+            }
+            position += header.size as u64;
+        }
+    }
+
+    /// The batch that holds `offset`, or the first one after it.
+    pub(crate) fn locate(&mut self, disk: &dyn Disk, dir: &Path, offset: Offset) -> Result<Option<Located>, ReadError> {
+        let from = self.position_before(disk, dir, offset)?;
+        self.scan(disk, dir, from, |header| header.last_offset() >= offset)
+    }
+
+    /// Where the first batch begins whose base offset is at least `offset`; the segment's size when there is none.
+    pub(crate) fn end_before(&mut self, disk: &dyn Disk, dir: &Path, offset: Offset) -> Result<u64, ReadError> {
+        let from = self.position_before(disk, dir, offset)?;
+        Ok(self.scan(disk, dir, from, |header| header.base_offset >= offset)?.map_or(self.size, |found| found.position))
+    }
+
+    fn position_before(&self, disk: &dyn Disk, dir: &Path, offset: Offset) -> Result<u64, DiskError> {
+        let entry = self.offsets.floor(disk, &path(dir, self.base, "index"), offset.0 - self.base.0)?;
+        Ok(entry.map_or(0, |entry| u64::try_from(entry.position).unwrap_or(0)))
+    }
+
+    /// The largest timestamp and the last offset of its batch; `NONE` in an empty segment.
+    pub(crate) fn max_timestamp(&mut self, disk: &dyn Disk, dir: &Path) -> Result<(Timestamp, Offset), ReadError> {
+        if let Some(known) = self.max_timestamp {
+            return Ok(known);
+        }
+        let mut max = self.times.last().map_or((Timestamp::NONE, self.base), |entry| {
+            (entry.timestamp, Offset(self.base.0 + i64::from(entry.relative_offset)))
+        });
+        let from = self.offsets.last().map_or(0, |entry| u64::try_from(entry.position).unwrap_or(0));
+        let mut position = from;
+        while let Some(header) = self.header_at(disk, dir, position)? {
+            if header.max_timestamp > max.0 {
+                max = (header.max_timestamp, header.last_offset());
+            }
+            position += header.size as u64;
+        }
+        self.max_timestamp = Some(max);
+        Ok(max)
+    }
+
+    /// The max timestamp of the first batch; `None` in an empty segment.
+    pub(crate) fn first_timestamp(&mut self, disk: &dyn Disk, dir: &Path) -> Result<Option<Timestamp>, ReadError> {
+        if self.first_timestamp.is_none() {
+            self.first_timestamp = self.header_at(disk, dir, 0)?.map(|header| header.max_timestamp);
+        }
+        Ok(self.first_timestamp)
+    }
+
+    /// The first batch whose max timestamp is at least `time`.
+    pub(crate) fn locate_time(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        time: Timestamp,
+    ) -> Result<Option<Located>, ReadError> {
+        // Entries at most `time - 1` only say that everything up to them is older.
+        let entry = self.times.floor(disk, &path(dir, self.base, "timeindex"), time.0.saturating_sub(1))?;
+        let from = entry.map_or(self.base, |entry| Offset(self.base.0 + i64::from(entry.relative_offset)));
+        let position = self.position_before(disk, dir, from)?;
+        self.scan(disk, dir, position, |header| header.max_timestamp >= time)
+    }
+
+    /// Restores what appending needs after a clean start: where the index entries stopped.
+    pub(crate) fn resume(&mut self) {
+        let indexed = self.offsets.last().map_or(0, |entry| u64::try_from(entry.position).unwrap_or(0));
+        self.bytes_since_index = self.size.saturating_sub(indexed);
+    }
+
+    /// Cuts the segment to `size` bytes, which end a batch, dropping what the indexes say of later ones.
+    pub(crate) fn truncate(&mut self, disk: &dyn Disk, dir: &Path, size: u64) -> Result<(), DiskError> {
+        let log = path(dir, self.base, "log");
+        let file = self.file(disk, dir)?;
+        file.set_len(size).map_err(DiskError::on("cut", &log))?;
+        self.is_dirty = true;
+        self.size = size;
+        let beyond = |entry: OffsetEntry| u64::try_from(entry.position).unwrap_or(0) >= size;
+        self.offsets.truncate(disk, &path(dir, self.base, "index"), beyond)?;
+        let last = self.offsets.last().map_or(-1, |entry| entry.relative_offset);
+        self.times.truncate(disk, &path(dir, self.base, "timeindex"), |entry| entry.relative_offset > last)?;
+        self.max_timestamp = None;
+        self.first_timestamp = None;
+        self.resume();
+        Ok(())
+    }
+}
