@@ -1,9 +1,9 @@
 //! The clients as one kind of thing: each sends a file's lines to partition 0 with a codec, and prints partition 0 line by line.
 
-use crate::fault::{Fault, ensure};
-use crate::peers;
-use crate::process::{CLIENT_DEADLINE, run};
-use crate::rig::Scene;
+use conformance::fault::{Fault, ensure};
+use conformance::peers;
+use conformance::process::{CLIENT_DEADLINE, run};
+use conformance::rig::Scene;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The end of a scenario other than success.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The node or a peer did something else than expected.
     Failed(String),
     /// What is missing on this machine; under `CI=true` the caller turns it into a failure.
@@ -13,7 +13,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Puts what was being done before why it failed.
-    pub(crate) fn during(self, what: impl fmt::Display) -> Fault {
+    pub fn during(self, what: impl fmt::Display) -> Fault {
         match self {
             Fault::Failed(why) => Fault::Failed(format!("{what}: {why}")),
             skipped @ Fault::Skipped(_) => skipped,
@@ -28,17 +28,17 @@ impl From<std::io::Error> for Fault {
 }
 
 /// A failure with this text.
-pub(crate) fn fail<T>(why: impl Into<String>) -> Result<T, Fault> {
+pub fn fail<T>(why: impl Into<String>) -> Result<T, Fault> {
     Err(Fault::Failed(why.into()))
 }
 
 /// Fails with `otherwise` unless it holds.
-pub(crate) fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Fault> {
+pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Fault> {
     if holds { Ok(()) } else { Err(Fault::Failed(otherwise())) }
 }
 
 /// `what` as context for an error.
-pub(crate) trait During<T> {
+pub trait During<T> {
     /// Names what was being done.
     fn during(self, what: impl fmt::Display) -> Result<T, Fault>;
 }

@@ -15,24 +15,27 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// What a tool printed, and the status it would have exited with.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub struct Answer {
+    /// 0 for success.
+    pub code: i32,
+    /// Printed to stdout.
+    pub stdout: String,
+    /// Printed or logged to stderr.
+    pub stderr: String,
 }
 
 /// The running JVM.
-pub(crate) struct Java {
+pub struct Java {
     child: Child,
     commands: ChildStdin,
     answers: Receiver<std::io::Result<Answer>>,
 }
 
 /// Flags that make a JVM start fast; nothing here runs long enough for the second compiler to pay.
-pub(crate) const JVM_FLAGS: &[&str] = &["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"];
+pub const JVM_FLAGS: &[&str] = &["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"];
 
 /// `java` with logging to stderr and `classes` before Kafka's jars.
-pub(crate) fn java(jars: &Path, classes: Option<&Path>, heap: &str) -> Command {
+pub fn java(jars: &Path, classes: Option<&Path>, heap: &str) -> Command {
     let mut path = classes.map(|folder| format!("{}:", folder.display())).unwrap_or_default();
     path.push_str(&jars.join("*").display().to_string());
     let mut command = Command::new("java");
@@ -43,7 +46,7 @@ pub(crate) fn java(jars: &Path, classes: Option<&Path>, heap: &str) -> Command {
 
 impl Java {
     /// Starts it; what it logs goes to `log`.
-    pub(crate) fn start(log: &Path) -> Result<Java, Fault> {
+    pub fn start(log: &Path) -> Result<Java, Fault> {
         let jars = peers::kafka_jars()?;
         let classes = peers::java_peer(&jars)?;
         let log = File::options().create(true).append(true).open(log).during(log.display())?;
@@ -70,7 +73,7 @@ impl Java {
     }
 
     /// One command, its answer whatever its code.
-    pub(crate) fn ask(&mut self, words: &[&str], deadline: Duration) -> Result<Answer, Fault> {
+    pub fn ask(&mut self, words: &[&str], deadline: Duration) -> Result<Answer, Fault> {
         let line = words.iter().map(|word| encode(word)).collect::<Vec<_>>().join("\t");
         let what = || format!("java `{}`", words.join(" "));
         writeln!(self.commands, "{line}").and_then(|()| self.commands.flush()).during(what())?;
@@ -85,19 +88,19 @@ impl Java {
     }
 
     /// Whether it can still be asked.
-    pub(crate) fn is_alive(&mut self) -> bool {
+    pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
     /// A command of `Peer.java` that must succeed; its stdout.
-    pub(crate) fn peer(&mut self, words: &[&str]) -> Result<String, Fault> {
+    pub fn peer(&mut self, words: &[&str]) -> Result<String, Fault> {
         let answer = self.ask(words, CLIENT_DEADLINE)?;
         ensure(answer.code == 0, || format!("java `{}`: {}", words.join(" "), tail(&answer.stderr)))?;
         Ok(answer.stdout)
     }
 
     /// A tool by its class, with a file as stdin; whatever its code.
-    pub(crate) fn tool_any(&mut self, class: &str, stdin: Option<&Path>, args: &[&str]) -> Result<Answer, Fault> {
+    pub fn tool_any(&mut self, class: &str, stdin: Option<&Path>, args: &[&str]) -> Result<Answer, Fault> {
         let stdin = stdin.map(|path| path.display().to_string()).unwrap_or_default();
         let class = if class.contains('.') { class.to_owned() } else { format!("org.apache.kafka.tools.{class}") };
         let words = [&["tool", stdin.as_str(), class.as_str()], args].concat();
@@ -105,7 +108,7 @@ impl Java {
     }
 
     /// A tool that must succeed; its stdout.
-    pub(crate) fn tool(&mut self, class: &str, args: &[&str]) -> Result<String, Fault> {
+    pub fn tool(&mut self, class: &str, args: &[&str]) -> Result<String, Fault> {
         let answer = self.tool_any(class, None, args)?;
         let said = || {
             format!(
@@ -161,7 +164,7 @@ fn encode(word: &str) -> String {
 }
 
 /// The folder of jars, for a broker of its own.
-pub(crate) fn jars() -> Result<PathBuf, Fault> {
+pub fn jars() -> Result<PathBuf, Fault> {
     peers::kafka_jars()
 }
 

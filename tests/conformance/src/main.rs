@@ -5,18 +5,12 @@
 //! what it tests. Environment: see `tests/conformance/README.md`.
 
 mod clients;
-mod fault;
-mod java;
-mod node;
-mod peers;
-mod process;
-mod rig;
 mod scenarios;
 mod text;
-mod wire;
 
-use fault::Fault;
-use rig::{Rig, Scene};
+use conformance::fault::Fault;
+use conformance::process;
+use conformance::rig::{Rig, Scene};
 use std::process::ExitCode;
 
 /// How a scenario ended.

@@ -18,7 +18,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Which broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Ours.
     Thalweg,
     /// Apache Kafka 4.4.0.
@@ -26,33 +26,36 @@ pub(crate) enum Kind {
 }
 
 /// How to start a broker; starting it again uses the same folder and port.
-pub(crate) struct Plan {
-    pub(crate) kind: Kind,
+pub struct Plan {
+    /// Which broker it starts.
+    pub kind: Kind,
     /// Its only log dir.
-    pub(crate) data: PathBuf,
+    pub data: PathBuf,
     /// 0 until the node has chosen.
-    pub(crate) port: u16,
+    pub port: u16,
     controller_port: u16,
     /// server.properties, for Kafka always, for Thalweg when [`Plan::configured`].
-    pub(crate) config: PathBuf,
+    pub config: PathBuf,
     configured: bool,
     settings: Vec<(String, String)>,
     log: PathBuf,
 }
 
 /// A broker that runs.
-pub(crate) struct Node {
-    pub(crate) kind: Kind,
+pub struct Node {
+    /// Which broker it is.
+    pub kind: Kind,
     /// `HOST:PORT` for clients.
-    pub(crate) address: String,
-    pub(crate) running: Running,
+    pub address: String,
+    /// Its process.
+    pub running: Running,
     /// From the start of the process to its first answer.
-    pub(crate) first_reply: Duration,
+    pub first_reply: Duration,
 }
 
 impl Plan {
     /// An empty data folder below `folder`.
-    pub(crate) fn new(kind: Kind, folder: &Path, number: u32) -> Result<Plan, Fault> {
+    pub fn new(kind: Kind, folder: &Path, number: u32) -> Result<Plan, Fault> {
         Ok(Plan {
             kind,
             data: folder.join(format!("data{number}")),
@@ -66,13 +69,13 @@ impl Plan {
     }
 
     /// With one more broker config.
-    pub(crate) fn with(mut self, key: &str, value: &str) -> Plan {
+    pub fn with(mut self, key: &str, value: &str) -> Plan {
         self.settings.push((key.to_owned(), value.to_owned()));
         self
     }
 
     /// Started from a server.properties file, as Kafka is.
-    pub(crate) fn configured(mut self) -> Result<Plan, Fault> {
+    pub fn configured(mut self) -> Result<Plan, Fault> {
         self.configured = true;
         if self.port == 0 {
             self.port = free_port()?;
@@ -81,7 +84,7 @@ impl Plan {
     }
 
     /// The same folder, ports and config for the other kind of broker.
-    pub(crate) fn taken_over_by(&self, kind: Kind) -> Plan {
+    pub fn taken_over_by(&self, kind: Kind) -> Plan {
         Plan {
             kind,
             data: self.data.clone(),
@@ -95,7 +98,7 @@ impl Plan {
     }
 
     /// Writes the server.properties that both kinds of broker read.
-    pub(crate) fn write_config(&self) -> Result<(), Fault> {
+    pub fn write_config(&self) -> Result<(), Fault> {
         let (port, controller) = (self.port, self.controller_port);
         let mut lines = vec![
             "process.roles=broker,controller".to_owned(),
@@ -124,7 +127,7 @@ impl Plan {
     }
 
     /// Formats the data folder with the broker's own tool and these further arguments.
-    pub(crate) fn format(&self, scene: &Scene<'_>, further: &[&str]) -> Result<(), Fault> {
+    pub fn format(&self, scene: &Scene<'_>, further: &[&str]) -> Result<(), Fault> {
         self.write_config()?;
         let config = self.config.display().to_string();
         let args =
@@ -139,7 +142,7 @@ impl Plan {
     }
 
     /// Starts it and waits until it has answered a request.
-    pub(crate) fn start(&mut self, scene: &Scene<'_>) -> Result<Node, Fault> {
+    pub fn start(&mut self, scene: &Scene<'_>) -> Result<Node, Fault> {
         let command = match self.kind {
             Kind::Kafka => {
                 self.write_config()?;
@@ -192,7 +195,7 @@ impl Plan {
 
 impl Node {
     /// SIGTERM; it must end by itself, in time and with status 0 (a JVM ends with 143).
-    pub(crate) fn stop(self) -> Result<(), Fault> {
+    pub fn stop(self) -> Result<(), Fault> {
         let kind = self.kind;
         let status: ExitStatus = self.running.terminate(STOP_DEADLINE)?;
         let clean = status.success() || (kind == Kind::Kafka && status.code() == Some(143));
@@ -200,7 +203,7 @@ impl Node {
     }
 
     /// SIGKILL.
-    pub(crate) fn kill(self) -> Result<(), Fault> {
+    pub fn kill(self) -> Result<(), Fault> {
         self.running.kill()
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 const FETCH_DEADLINE: Duration = Duration::from_secs(900);
 
 /// Where the manifests and scripts are.
-pub(crate) fn manifests() -> PathBuf {
+pub fn manifests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
 
@@ -23,7 +23,7 @@ fn home() -> PathBuf {
 }
 
 /// Debian's kcat; as root it is installed when missing.
-pub(crate) fn kcat() -> Result<PathBuf, Fault> {
+pub fn kcat() -> Result<PathBuf, Fault> {
     let path = PathBuf::from("kcat");
     if runs(Command::new(&path).arg("-V")) {
         return Ok(path);
@@ -41,7 +41,7 @@ pub(crate) fn kcat() -> Result<PathBuf, Fault> {
 }
 
 /// The folder with the jars of Apache Kafka 4.4.0, broker and tools.
-pub(crate) fn kafka_jars() -> Result<PathBuf, Fault> {
+pub fn kafka_jars() -> Result<PathBuf, Fault> {
     needs("java", &["-version"])?;
     let manifest = manifests().join("kafka.pom.xml");
     kept("kafka", &manifest, |folder| {
@@ -55,7 +55,7 @@ pub(crate) fn kafka_jars() -> Result<PathBuf, Fault> {
 }
 
 /// The folder with the compiled `Peer.java`.
-pub(crate) fn java_peer(jars: &Path) -> Result<PathBuf, Fault> {
+pub fn java_peer(jars: &Path) -> Result<PathBuf, Fault> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/Peer.java");
     kept("java", &source, |folder| {
         needs("javac", &["-version"])?;
@@ -66,7 +66,7 @@ pub(crate) fn java_peer(jars: &Path) -> Result<PathBuf, Fault> {
 }
 
 /// The Python interpreter of an environment that has the Python clients.
-pub(crate) fn python() -> Result<PathBuf, Fault> {
+pub fn python() -> Result<PathBuf, Fault> {
     let manifest = manifests().join("requirements.txt");
     let folder = kept("python", &manifest, |folder| {
         needs("python3", &["--version"])?;
@@ -81,7 +81,7 @@ pub(crate) fn python() -> Result<PathBuf, Fault> {
 }
 
 /// The Node client's script, beside its installed packages.
-pub(crate) fn node_script() -> Result<PathBuf, Fault> {
+pub fn node_script() -> Result<PathBuf, Fault> {
     needs("node", &["--version"])?;
     let manifest = manifests().join("node/package.json");
     let folder = kept("node", &manifest, |folder| {
@@ -138,7 +138,7 @@ fn or_skip<T>(done: Result<T, Fault>, what: &str) -> Result<(), Fault> {
 }
 
 /// The program under test as a path, or how to build it.
-pub(crate) fn thalweg() -> Result<PathBuf, Fault> {
+pub fn thalweg() -> Result<PathBuf, Fault> {
     if let Some(path) = std::env::var_os("THALWEG_CONFORMANCE_BINARY") {
         return Ok(PathBuf::from(path));
     }

@@ -13,13 +13,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a client may take for a small task on a busy machine.
-pub(crate) const CLIENT_DEADLINE: Duration = Duration::from_secs(120);
+pub const CLIENT_DEADLINE: Duration = Duration::from_secs(120);
 /// Lines of output kept for error messages and waiting; older ones are dropped.
 const LINES_KEPT: usize = 20_000;
 
 /// The machine's clock: this program measures and waits for real processes.
 #[expect(clippy::disallowed_methods, reason = "deadlines and figures of real processes")]
-pub(crate) fn now() -> Instant {
+pub fn now() -> Instant {
     Instant::now()
 }
 
@@ -30,21 +30,24 @@ fn watch(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Fault> 
 
 /// What a finished process said.
 #[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) status: ExitStatus,
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: String,
+pub struct Said {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its bytes, which need not be text.
+    pub stdout: Vec<u8>,
+    /// Its text, for people.
+    pub stderr: String,
 }
 
 impl Said {
     /// Its stdout as text.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 }
 
 /// Runs to the end; a status other than 0 and a missed deadline are failures.
-pub(crate) fn run(command: &mut Command, deadline: Duration) -> Result<Said, Fault> {
+pub fn run(command: &mut Command, deadline: Duration) -> Result<Said, Fault> {
     let shown = shown(command);
     let said = run_any(command, deadline)?;
     if said.status.success() {
@@ -54,7 +57,7 @@ pub(crate) fn run(command: &mut Command, deadline: Duration) -> Result<Said, Fau
 }
 
 /// As [`run`], whatever the status.
-pub(crate) fn run_any(command: &mut Command, deadline: Duration) -> Result<Said, Fault> {
+pub fn run_any(command: &mut Command, deadline: Duration) -> Result<Said, Fault> {
     let shown = shown(command);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().during(&shown)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -98,7 +101,7 @@ fn shown(command: &Command) -> String {
 }
 
 /// The last few lines, for error messages.
-pub(crate) fn tail(text: &str) -> String {
+pub fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n    ")
 }
@@ -116,7 +119,7 @@ struct Output {
 }
 
 /// A process that runs beside the scenario, with its output to wait on.
-pub(crate) struct Running {
+pub struct Running {
     child: Child,
     name: String,
     /// stdout and stderr, in order of arrival.
@@ -125,7 +128,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts it; both outputs also go to the file `log`.
-    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Running, Fault> {
+    pub fn start(command: &mut Command, log: &Path) -> Result<Running, Fault> {
         let name = shown(command);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().during(&name)?;
@@ -143,12 +146,12 @@ impl Running {
     }
 
     /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The first line, past or to come, for which `pick` answers.
-    pub(crate) fn await_line<T>(&self, deadline: Duration, pick: impl Fn(&str) -> Option<T>) -> Result<T, Fault> {
+    pub fn await_line<T>(&self, deadline: Duration, pick: impl Fn(&str) -> Option<T>) -> Result<T, Fault> {
         let until = now() + deadline;
         let (mutex, changed) = &*self.output;
         let mut output = mutex.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,17 +172,17 @@ impl Running {
     }
 
     /// Everything it has said so far.
-    pub(crate) fn said(&self) -> String {
+    pub fn said(&self) -> String {
         self.output.0.lock().unwrap_or_else(PoisonError::into_inner).lines.join("\n")
     }
 
     /// Whether it has not exited.
-    pub(crate) fn is_alive(&mut self) -> bool {
+    pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
     /// SIGTERM, then its exit status; one that does not end in time is killed and a failure.
-    pub(crate) fn terminate(mut self, deadline: Duration) -> Result<ExitStatus, Fault> {
+    pub fn terminate(mut self, deadline: Duration) -> Result<ExitStatus, Fault> {
         signal(self.child.id(), Signal::TERM)?;
         let until = now() + deadline;
         {
@@ -202,7 +205,7 @@ impl Running {
     }
 
     /// SIGKILL, and gone when this returns.
-    pub(crate) fn kill(mut self) -> Result<(), Fault> {
+    pub fn kill(mut self) -> Result<(), Fault> {
         self.child.kill().during("SIGKILL")?;
         self.child.wait().during("waiting for the end").map(|_| ())
     }
@@ -237,7 +240,7 @@ fn collect(from: impl Read, output: &(Mutex<Output>, Condvar), log: &Mutex<File>
 }
 
 /// Resident memory of a process in KiB.
-pub(crate) fn resident_kib(pid: u32) -> Result<u64, Fault> {
+pub fn resident_kib(pid: u32) -> Result<u64, Fault> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).during(&path)?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));

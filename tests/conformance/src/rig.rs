@@ -7,22 +7,22 @@ use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 
 /// The repository's root.
-pub(crate) fn workspace() -> PathBuf {
+pub fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
 /// What all scenarios of a run share.
-pub(crate) struct Rig {
+pub struct Rig {
     /// The broker under test; `THALWEG_CONFORMANCE_TARGET=kafka` puts Apache Kafka in its place, to test the scenarios themselves.
-    pub(crate) target: Kind,
+    pub target: Kind,
     home: PathBuf,
     java: RefCell<Option<Java>>,
 }
 
 impl Rig {
     /// A run with its files below `target/conformance`.
-    pub(crate) fn new() -> Result<Rig, Fault> {
+    pub fn new() -> Result<Rig, Fault> {
         let target = match std::env::var("THALWEG_CONFORMANCE_TARGET").as_deref() {
             Err(_) | Ok("thalweg") => Kind::Thalweg,
             Ok("kafka") => Kind::Kafka,
@@ -36,14 +36,14 @@ impl Rig {
     }
 
     /// A fresh folder for a scenario.
-    pub(crate) fn scene(&self, name: &'static str) -> Result<Scene<'_>, Fault> {
+    pub fn scene(&self, name: &'static str) -> Result<Scene<'_>, Fault> {
         let folder = self.home.join(name);
         std::fs::create_dir_all(&folder).during(folder.display())?;
         Ok(Scene { rig: self, name, folder, skipped: RefCell::default(), nodes: Cell::new(0) })
     }
 
     /// Removes what is left when nothing in it is of interest.
-    pub(crate) fn close(self) {
+    pub fn close(self) {
         *self.java.borrow_mut() = None;
         let failures = std::fs::read_dir(&self.home)
             .is_ok_and(|mut inside| inside.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir())));
@@ -56,34 +56,37 @@ impl Rig {
 }
 
 /// One scenario's world.
-pub(crate) struct Scene<'a> {
-    pub(crate) rig: &'a Rig,
-    pub(crate) name: &'static str,
-    pub(crate) folder: PathBuf,
+pub struct Scene<'a> {
+    /// The run that it belongs to.
+    pub rig: &'a Rig,
+    /// Its name in the table of scenarios.
+    pub name: &'static str,
+    /// Its own folder; kept when it fails.
+    pub folder: PathBuf,
     /// Parts that could not run, and why.
-    pub(crate) skipped: RefCell<Vec<(String, String)>>,
+    pub skipped: RefCell<Vec<(String, String)>>,
     nodes: Cell<u32>,
 }
 
 impl Scene<'_> {
     /// A plan for the broker under test with an empty data folder of its own.
-    pub(crate) fn plan(&self) -> Result<Plan, Fault> {
+    pub fn plan(&self) -> Result<Plan, Fault> {
         self.plan_of(self.rig.target)
     }
 
     /// A plan for a broker of this kind.
-    pub(crate) fn plan_of(&self, kind: Kind) -> Result<Plan, Fault> {
+    pub fn plan_of(&self, kind: Kind) -> Result<Plan, Fault> {
         self.nodes.set(self.nodes.get() + 1);
         Plan::new(kind, &self.folder, self.nodes.get())
     }
 
     /// A path in the scenario's folder.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
     /// Uses the shared JVM, started when first needed and again when a tool hung in it.
-    pub(crate) fn java<T>(&self, work: impl FnOnce(&mut Java) -> Result<T, Fault>) -> Result<T, Fault> {
+    pub fn java<T>(&self, work: impl FnOnce(&mut Java) -> Result<T, Fault>) -> Result<T, Fault> {
         let mut slot = self.rig.java.borrow_mut();
         let alive = slot.as_mut().is_some_and(Java::is_alive);
         if !alive {
@@ -96,12 +99,12 @@ impl Scene<'_> {
     }
 
     /// Prints a figure that is reported and not judged.
-    pub(crate) fn figure(&self, what: &str) {
+    pub fn figure(&self, what: &str) {
         println!("figure {}: {what}", self.name);
     }
 
     /// Takes a peer, or notes that this part of the scenario is skipped.
-    pub(crate) fn peer<T>(&self, part: &str, peer: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    pub fn peer<T>(&self, part: &str, peer: Result<T, Fault>) -> Result<Option<T>, Fault> {
         match peer {
             Ok(peer) => Ok(Some(peer)),
             Err(Fault::Skipped(why)) => {

@@ -9,8 +9,8 @@ mod exchange;
 mod figures;
 mod hostile;
 
-use crate::fault::Fault;
-use crate::rig::Scene;
+use conformance::fault::Fault;
+use conformance::rig::Scene;
 
 /// What a scenario is.
 pub(crate) type Scenario = fn(&Scene<'_>) -> Result<(), Fault>;

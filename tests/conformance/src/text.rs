@@ -2,7 +2,7 @@
 //!
 //! Empty lines are left out, for kcat takes a line as a record and an empty one as none.
 
-use crate::fault::{During, Fault, ensure};
+use conformance::fault::{During, Fault, ensure};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(crate) fn lines() -> Result<Vec<String>, Fault> {
     let mut lines = Vec::new();
     let mut bytes = 0;
     for source in SOURCES {
-        take(&crate::rig::workspace().join(source), &mut lines, &mut bytes)?;
+        take(&conformance::rig::workspace().join(source), &mut lines, &mut bytes)?;
     }
     ensure(lines.len() > 1_000, || format!("only {} lines of text found", lines.len()))?;
     Ok(lines)

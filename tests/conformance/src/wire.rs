@@ -11,10 +11,10 @@ const FRAME_BYTES_MAX: usize = 1 << 20;
 const REPLY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// An API of an ApiVersions reply: key, lowest version, highest version.
-pub(crate) type Row = (i16, i16, i16);
+pub type Row = (i16, i16, i16);
 
 /// A connection with deadlines on both directions.
-pub(crate) fn connect(address: &str) -> Result<TcpStream, Fault> {
+pub fn connect(address: &str) -> Result<TcpStream, Fault> {
     let stream = TcpStream::connect(address).during(format!("connecting to {address}"))?;
     stream.set_read_timeout(Some(REPLY_DEADLINE)).during("read timeout")?;
     stream.set_write_timeout(Some(REPLY_DEADLINE)).during("write timeout")?;
@@ -22,7 +22,7 @@ pub(crate) fn connect(address: &str) -> Result<TcpStream, Fault> {
 }
 
 /// A frame: size, then header v1 (client id `rig`), then `body`.
-pub(crate) fn frame(api_key: i16, version: i16, correlation_id: i32, body: &[u8]) -> Vec<u8> {
+pub fn frame(api_key: i16, version: i16, correlation_id: i32, body: &[u8]) -> Vec<u8> {
     let mut inner = Vec::new();
     inner.extend_from_slice(&api_key.to_be_bytes());
     inner.extend_from_slice(&version.to_be_bytes());
@@ -36,7 +36,7 @@ pub(crate) fn frame(api_key: i16, version: i16, correlation_id: i32, body: &[u8]
 }
 
 /// One answer without its size: correlation id and body.
-pub(crate) fn read_frame(stream: &mut TcpStream) -> Result<Vec<u8>, Fault> {
+pub fn read_frame(stream: &mut TcpStream) -> Result<Vec<u8>, Fault> {
     let mut size = [0; 4];
     stream.read_exact(&mut size).during("reading a reply's size")?;
     let size = u32::from_be_bytes(size) as usize;
@@ -47,7 +47,7 @@ pub(crate) fn read_frame(stream: &mut TcpStream) -> Result<Vec<u8>, Fault> {
 }
 
 /// ApiVersions v0: (key, lowest, highest) of every API.
-pub(crate) fn api_versions(stream: &mut TcpStream) -> Result<Vec<Row>, Fault> {
+pub fn api_versions(stream: &mut TcpStream) -> Result<Vec<Row>, Fault> {
     stream.write_all(&frame(18, 0, 7, &[])).during("sending ApiVersions")?;
     let (error, rows) = parse_api_versions(&read_frame(stream)?, 7)?;
     ensure(error == 0, || format!("ApiVersions answered error {error}"))?;
@@ -55,7 +55,7 @@ pub(crate) fn api_versions(stream: &mut TcpStream) -> Result<Vec<Row>, Fault> {
 }
 
 /// The error code and rows of a v0 reply.
-pub(crate) fn parse_api_versions(frame: &[u8], correlation_id: i32) -> Result<(i16, Vec<Row>), Fault> {
+pub fn parse_api_versions(frame: &[u8], correlation_id: i32) -> Result<(i16, Vec<Row>), Fault> {
     let got = frame.get(..4).map(|bytes| i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
     ensure(got == Some(correlation_id), || format!("correlation id {got:?}, want {correlation_id}"))?;
     let short: Vec<i16> = frame[4..].chunks_exact(2).map(|pair| i16::from_be_bytes([pair[0], pair[1]])).collect();
@@ -70,7 +70,7 @@ pub(crate) fn parse_api_versions(frame: &[u8], correlation_id: i32) -> Result<(i
 }
 
 /// Passes when the other side closes without another byte.
-pub(crate) fn expect_close(stream: &mut TcpStream) -> Result<(), Fault> {
+pub fn expect_close(stream: &mut TcpStream) -> Result<(), Fault> {
     let mut byte = [0; 1];
     match stream.read(&mut byte) {
         Ok(0) => Ok(()),

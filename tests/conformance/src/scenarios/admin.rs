@@ -1,9 +1,9 @@
 //! Kafka's own command line tools against the node: what an operator types on the first day.
 
-use crate::fault::{During, Fault, ensure};
-use crate::java::Java;
-use crate::process::CLIENT_DEADLINE;
-use crate::rig::Scene;
+use conformance::fault::{During, Fault, ensure};
+use conformance::java::Java;
+use conformance::process::CLIENT_DEADLINE;
+use conformance::rig::Scene;
 
 fn contains(text: &str, parts: &[&str]) -> Result<(), Fault> {
     for part in parts {

@@ -1,10 +1,10 @@
 //! Much real text through kcat, and the same bytes back.
 
-use crate::fault::{During, Fault, ensure};
-use crate::peers;
-use crate::process::{now, run};
-use crate::rig::Scene;
 use crate::text;
+use conformance::fault::{During, Fault, ensure};
+use conformance::peers;
+use conformance::process::{now, run};
+use conformance::rig::Scene;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -1,10 +1,10 @@
 //! Produce and consume: every client's records on every codec, read by every client, byte for byte.
 
 use crate::clients::{self, CODECS};
-use crate::fault::{During, Fault, ensure};
-use crate::process::tail;
-use crate::rig::Scene;
 use crate::text;
+use conformance::fault::{During, Fault, ensure};
+use conformance::process::tail;
+use conformance::rig::Scene;
 
 /// A few batches' worth.
 const LINES: usize = 1_500;

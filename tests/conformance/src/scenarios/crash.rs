@@ -1,8 +1,8 @@
 //! Ends of a node, wished and unwished: what was acknowledged with acks=all is there afterwards, in order and once.
 
-use crate::fault::{Fault, ensure};
-use crate::process::now;
-use crate::rig::Scene;
+use conformance::fault::{Fault, ensure};
+use conformance::process::now;
+use conformance::rig::Scene;
 use std::time::Duration;
 
 /// Kills by default; `THALWEG_CONFORMANCE_ROUNDS` for more.

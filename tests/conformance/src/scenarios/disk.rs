@@ -1,11 +1,11 @@
 //! What stands on disk: Kafka's DumpLogSegments reads our files, and `thalweg storage dump` reads Kafka's.
 
 use crate::clients::CODECS;
-use crate::fault::{During, Fault, ensure, fail};
-use crate::node::{Kind, Plan};
-use crate::peers;
-use crate::process::{CLIENT_DEADLINE, run, tail};
-use crate::rig::Scene;
+use conformance::fault::{During, Fault, ensure, fail};
+use conformance::node::{Kind, Plan};
+use conformance::peers;
+use conformance::process::{CLIENT_DEADLINE, run, tail};
+use conformance::rig::Scene;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -4,9 +4,9 @@
 
 use super::disk;
 use crate::clients::CODECS;
-use crate::fault::{Fault, ensure};
-use crate::node::{Kind, Plan};
-use crate::rig::Scene;
+use conformance::fault::{Fault, ensure};
+use conformance::node::{Kind, Plan};
+use conformance::rig::Scene;
 
 /// For Kafka's formatting tool: what Thalweg does not serve yet.
 const FEATURES_OFF: &[&str] = &[

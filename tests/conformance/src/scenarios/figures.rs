@@ -1,8 +1,8 @@
 //! Figures that are printed for people to judge: wall time on a shared machine is no test.
 
-use crate::fault::Fault;
-use crate::process::resident_kib;
-use crate::rig::Scene;
+use conformance::fault::Fault;
+use conformance::process::resident_kib;
+use conformance::rig::Scene;
 
 const STARTS: usize = 5;
 const PARTITIONS: u64 = 1_000;

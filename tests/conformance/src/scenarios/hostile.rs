@@ -1,9 +1,9 @@
 //! Bytes that no client should send: they may cost their sender the connection, and nobody else anything.
 
-use crate::fault::{During, Fault, ensure, fail};
-use crate::process::resident_kib;
-use crate::rig::Scene;
-use crate::wire::{api_versions, connect, expect_close, frame, parse_api_versions, read_frame};
+use conformance::fault::{During, Fault, ensure, fail};
+use conformance::process::resident_kib;
+use conformance::rig::Scene;
+use conformance::wire::{api_versions, connect, expect_close, frame, parse_api_versions, read_frame};
 use std::io::Write;
 
 /// What resident memory may grow by over all of it (the reliability page's bound for hostile input).
@@ -65,7 +65,7 @@ pub(super) fn malformed_frames(scene: &Scene<'_>) -> Result<(), Fault> {
     let grown = resident_kib(node.running.pid())?.saturating_sub(before);
     scene.figure(&format!("{} hostile connections cost {grown} KiB resident", malformed().len() * TIMES));
     // A JVM's heap grows as it likes.
-    ensure(grown <= GROWTH_KIB_MAX || node.kind == crate::node::Kind::Kafka, || {
+    ensure(grown <= GROWTH_KIB_MAX || node.kind == conformance::node::Kind::Kafka, || {
         format!("resident memory grew by {grown} KiB")
     })?;
     node.stop()

@@ -1,0 +1,11 @@
+//! Brokers and peers as real processes, from the outside: what the conformance scenarios stand on, and the benchmarks too.
+//!
+//! It shares no code with what it drives, knows no scenario, and leaves no process behind.
+
+pub mod fault;
+pub mod java;
+pub mod node;
+pub mod peers;
+pub mod process;
+pub mod rig;
+pub mod wire;
