@@ -1,0 +1,387 @@
+//! A node's configuration, typed: what `server.properties` says, checked as a whole.
+
+use crate::properties::Properties;
+use crate::row::{Honoured, Row, words};
+use crate::{node_row, node_rows};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Something that the operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning(pub String);
+
+/// How a listener's connections are protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecurityProtocol {
+    /// Not at all.
+    Plaintext,
+    /// TLS.
+    Ssl,
+    /// SASL without encryption.
+    SaslPlaintext,
+    /// SASL over TLS.
+    SaslSsl,
+}
+
+impl SecurityProtocol {
+    fn parse(name: &str) -> Option<SecurityProtocol> {
+        Some(match name.to_ascii_uppercase().as_str() {
+            "PLAINTEXT" => SecurityProtocol::Plaintext,
+            "SSL" => SecurityProtocol::Ssl,
+            "SASL_PLAINTEXT" => SecurityProtocol::SaslPlaintext,
+            "SASL_SSL" => SecurityProtocol::SaslSsl,
+            _ => return None,
+        })
+    }
+
+    /// Its number in registrations.
+    #[must_use]
+    pub const fn id(self) -> i16 {
+        match self {
+            SecurityProtocol::Plaintext => 0,
+            SecurityProtocol::Ssl => 1,
+            SecurityProtocol::SaslPlaintext => 2,
+            SecurityProtocol::SaslSsl => 3,
+        }
+    }
+}
+
+/// Where a listener listens, or is to be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Host name or address; empty for all addresses.
+    pub host: String,
+    /// Port; 0 for any.
+    pub port: u16,
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name, upper case.
+    pub name: String,
+    /// Where it listens.
+    pub bind: Endpoint,
+    /// Where clients are told to connect to.
+    pub advertised: Endpoint,
+    /// How it is protected.
+    pub protocol: SecurityProtocol,
+    /// Whether it is named in controller.listener.names.
+    pub is_controller: bool,
+}
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// It serves clients.
+    pub broker: bool,
+    /// It votes on metadata.
+    pub controller: bool,
+}
+
+/// A voter of controller.quorum.voters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuorumVoter {
+    /// Its node.
+    pub node_id: i32,
+    /// Where it is.
+    pub endpoint: Endpoint,
+}
+
+/// A node's configuration.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// process.roles.
+    pub roles: Roles,
+    /// node.id.
+    pub node_id: i32,
+    /// All listeners, in the order they are written in.
+    pub listeners: Vec<Listener>,
+    /// controller.quorum.voters: a static quorum when there are any.
+    pub quorum_voters: Vec<QuorumVoter>,
+    /// log.dirs, or log.dir.
+    pub log_dirs: Vec<PathBuf>,
+    /// metadata.log.dir, or the first log dir.
+    pub metadata_log_dir: PathBuf,
+    /// broker.rack.
+    pub rack: Option<String>,
+    /// auto.create.topics.enable.
+    pub auto_create_topics_enable: bool,
+    /// delete.topic.enable.
+    pub delete_topic_enable: bool,
+    /// num.partitions.
+    pub num_partitions: i32,
+    /// default.replication.factor.
+    pub default_replication_factor: i16,
+    /// max.request.partition.size.limit.
+    pub max_request_partition_size_limit: i32,
+    /// socket.request.max.bytes.
+    pub request_bytes_max: usize,
+    /// fetch.max.bytes.
+    pub fetch_bytes_max: usize,
+    /// max.incremental.fetch.session.cache.slots.
+    pub fetch_session_slots: usize,
+    /// log.durability is fsync.
+    pub fsync: bool,
+    /// thalweg.metrics.listen.
+    pub metrics_listen: String,
+    /// thalweg.threads; 0 for one a core.
+    pub threads: usize,
+    /// Every value that was set, as text.
+    pub set: BTreeMap<String, String>,
+}
+
+/// A configuration with what is to be said about it.
+#[derive(Clone, Debug)]
+pub struct Startup {
+    /// The configuration.
+    pub config: NodeConfig,
+    /// What the operator should know.
+    pub warnings: Vec<Warning>,
+}
+
+impl NodeConfig {
+    /// Reads a node's properties.
+    ///
+    /// # Errors
+    /// Every sentence that stands in the way of a start: wrong values, contradictions, and protections that this version lacks.
+    pub fn from_properties(properties: &Properties) -> Result<Startup, Vec<String>> {
+        let mut errors = Vec::new();
+        let mut warnings = Vec::new();
+        let mut set = BTreeMap::new();
+        for key in &properties.duplicates {
+            warnings.push(Warning(format!("{key} is given more than once: the last value counts")));
+        }
+        for (key, value) in properties.iter() {
+            check_one(key, value, &mut errors, &mut warnings);
+            if node_row(key).is_some() {
+                set.insert(key.to_owned(), value.trim().to_owned());
+            }
+        }
+        let values = Values { set: &set };
+        match read(&values) {
+            Ok(mut config) if errors.is_empty() => {
+                config.set = set;
+                Ok(Startup { config, warnings })
+            }
+            Ok(_) => Err(errors),
+            Err(more) => {
+                errors.extend(more);
+                Err(errors)
+            }
+        }
+    }
+
+    /// The text of a config: what was set, or the default.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        Values { set: &self.set }.text(name)
+    }
+
+    /// A number of the table.
+    ///
+    /// # Panics
+    /// When `name` is no number with a default: a mistake in the caller, since values were checked at the start.
+    #[must_use]
+    pub fn number(&self, name: &str) -> i64 {
+        let text = self.value(name).unwrap_or_else(|| panic!("{name} has no value"));
+        text.parse().unwrap_or_else(|_| panic!("{name} is no whole number"))
+    }
+
+    /// The listener of this name.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| listener.name == name)
+    }
+}
+
+/// Rows that DescribeConfigs of a broker shows.
+#[must_use]
+pub fn broker_rows() -> &'static [Row] {
+    node_rows()
+}
+
+/// Prefixes under which listeners, plug-ins and client settings have configs of their own.
+const PREFIXES: &[&str] = &["listener.name.", "ssl.", "sasl.", "metric.", "confluent."];
+
+fn check_one(key: &str, value: &str, errors: &mut Vec<String>, warnings: &mut Vec<Warning>) {
+    let Some(row) = node_row(key) else {
+        if key.starts_with("listener.name.") {
+            errors.push(format!("{key} configures a protected listener, which this version does not serve: remove it"));
+        } else if !PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
+            warnings.push(Warning(format!("{key} is not a config that Kafka 4.4 or Thalweg knows: it is ignored")));
+        }
+        return;
+    };
+    if let Err(why) = row.check(value) {
+        errors.push(why);
+    }
+    match row.honoured {
+        Honoured::Yes => {}
+        Honoured::Protects
+            if value.trim().is_empty() || Some(value.trim()) == row.default || value.trim() == "none" => {}
+        Honoured::Protects => {
+            errors.push(format!(
+                "{key} protects the cluster, and this version does not honour it yet: it refuses to run without"
+            ));
+        }
+        Honoured::NotYet if Some(value.trim()) == row.default => {}
+        Honoured::NotYet => warnings.push(Warning(format!("{key} is not honoured yet: it has no effect"))),
+    }
+}
+
+struct Values<'a> {
+    set: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Values<'a> {
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.set.get(name).map(String::as_str).or_else(|| node_row(name)?.default)
+    }
+
+    fn given(&self, name: &str) -> Option<&'a str> {
+        self.set.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A number that was checked already, else a default that fits: the check's error is what is reported.
+    fn number(&self, name: &str) -> i64 {
+        self.text(name).and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.text(name).is_some_and(|text| text.eq_ignore_ascii_case("true"))
+    }
+}
+
+fn read(values: &Values<'_>) -> Result<NodeConfig, Vec<String>> {
+    let mut errors = Vec::new();
+    let roles = roles(values, &mut errors);
+    let node_id = values.given("node.id").or_else(|| values.given("broker.id"));
+    let node_id = node_id.and_then(|id| id.parse::<i32>().ok()).filter(|id| *id >= 0).unwrap_or_else(|| {
+        errors.push("node.id is missing or not a number of 0 or more: give this node its id".into());
+        0
+    });
+    let listeners = listeners(values, roles, &mut errors);
+    let quorum_voters = voters(values, &mut errors);
+    if quorum_voters.is_empty() && values.given("controller.quorum.bootstrap.servers").is_none() {
+        errors.push("one of controller.quorum.bootstrap.servers and controller.quorum.voters must be set".into());
+    }
+    let dirs = values.given("log.dirs").or_else(|| values.text("log.dir")).unwrap_or_default();
+    let log_dirs: Vec<PathBuf> = words(dirs).map(PathBuf::from).collect();
+    if log_dirs.is_empty() {
+        errors.push("log.dirs names no folder: say where data is to be kept".into());
+    }
+    let metadata_log_dir = values.given("metadata.log.dir").map(PathBuf::from);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let size = |name: &str| usize::try_from(values.number(name)).unwrap_or(0);
+    Ok(NodeConfig {
+        roles,
+        node_id,
+        listeners,
+        quorum_voters,
+        metadata_log_dir: metadata_log_dir.unwrap_or_else(|| log_dirs[0].clone()),
+        log_dirs,
+        rack: values.given("broker.rack").map(str::to_owned),
+        auto_create_topics_enable: values.flag("auto.create.topics.enable"),
+        delete_topic_enable: values.flag("delete.topic.enable"),
+        num_partitions: values.number("num.partitions") as i32,
+        default_replication_factor: values.number("default.replication.factor") as i16,
+        max_request_partition_size_limit: values.number("max.request.partition.size.limit") as i32,
+        request_bytes_max: size("socket.request.max.bytes"),
+        fetch_bytes_max: size("fetch.max.bytes"),
+        fetch_session_slots: size("max.incremental.fetch.session.cache.slots"),
+        fsync: values.text("log.durability") != Some("pagecache"),
+        metrics_listen: values.text("thalweg.metrics.listen").unwrap_or_default().to_owned(),
+        threads: size("thalweg.threads"),
+        set: BTreeMap::new(),
+    })
+}
+
+fn roles(values: &Values<'_>, errors: &mut Vec<String>) -> Roles {
+    let named: Vec<_> = words(values.given("process.roles").unwrap_or_default()).collect();
+    let roles = Roles { broker: named.contains(&"broker"), controller: named.contains(&"controller") };
+    if named.is_empty() {
+        errors.push("process.roles is missing: set it to broker,controller for a single node".into());
+    } else if !(roles.broker && roles.controller) {
+        errors.push("process.roles must be broker,controller: this version runs a single, combined node only".into());
+    }
+    roles
+}
+
+/// `NAME://host:port`, with the name in upper case.
+fn endpoint(text: &str) -> Result<(String, Endpoint), String> {
+    let wrong = || format!("`{text}` is not a listener: NAME://HOST:PORT is expected");
+    let (name, address) = text.split_once("://").ok_or_else(wrong)?;
+    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_| wrong())?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Ok((name.to_ascii_uppercase(), Endpoint { host: host.to_owned(), port }))
+}
+
+fn endpoints(list: &str, errors: &mut Vec<String>) -> Vec<(String, Endpoint)> {
+    let parsed = words(list).map(endpoint);
+    parsed.filter_map(|parsed| parsed.map_err(|why| errors.push(why)).ok()).collect()
+}
+
+fn listeners(values: &Values<'_>, roles: Roles, errors: &mut Vec<String>) -> Vec<Listener> {
+    let binds = endpoints(values.text("listeners").unwrap_or_default(), errors);
+    let advertised = endpoints(values.given("advertised.listeners").unwrap_or_default(), errors);
+    let controllers: Vec<String> =
+        words(values.given("controller.listener.names").unwrap_or_default()).map(str::to_ascii_uppercase).collect();
+    if roles.controller && controllers.is_empty() {
+        errors.push("controller.listener.names is missing: name the listener that controllers use".into());
+    }
+    let map: BTreeMap<String, &str> = words(values.text("listener.security.protocol.map").unwrap_or_default())
+        .filter_map(|pair| pair.split_once(':'))
+        .map(|(name, protocol)| (name.trim().to_ascii_uppercase(), protocol.trim()))
+        .collect();
+    let map_is_default = values.given("listener.security.protocol.map").is_none();
+    let mut listeners: Vec<Listener> = Vec::new();
+    for (name, bind) in binds {
+        let is_controller = controllers.contains(&name);
+        // Without a map of its own, Kafka takes a controller listener for PLAINTEXT.
+        let protocol = map.get(&name).copied().or((map_is_default && is_controller).then_some("PLAINTEXT"));
+        let Some(protocol) = protocol.and_then(SecurityProtocol::parse) else {
+            errors.push(format!("listener {name} has no security protocol in listener.security.protocol.map"));
+            continue;
+        };
+        if protocol != SecurityProtocol::Plaintext {
+            errors.push(format!(
+                "listener {name} is to be protected by TLS or SASL, which this version does not serve yet"
+            ));
+        }
+        if listeners.iter().any(|known| known.name == name) {
+            errors.push(format!("listener {name} is named twice"));
+        }
+        let told = advertised.iter().find(|(other, _)| *other == name).map(|(_, endpoint)| endpoint.clone());
+        let advertised = told.unwrap_or_else(|| bind.clone());
+        listeners.push(Listener { name, bind, advertised, protocol, is_controller });
+    }
+    for (name, _) in &advertised {
+        if !listeners.iter().any(|listener| listener.name == *name) && !controllers.contains(name) {
+            errors.push(format!("advertised.listeners names {name}, which is not in listeners"));
+        }
+    }
+    if roles.broker && !listeners.iter().any(|listener| !listener.is_controller) {
+        errors.push("listeners names no listener for clients".into());
+    }
+    listeners
+}
+
+fn voters(values: &Values<'_>, errors: &mut Vec<String>) -> Vec<QuorumVoter> {
+    let mut voters = Vec::new();
+    for word in words(values.given("controller.quorum.voters").unwrap_or_default()) {
+        let parsed = word.split_once('@').and_then(|(id, address)| {
+            let (host, port) = address.rsplit_once(':')?;
+            let endpoint = Endpoint { host: host.to_owned(), port: port.parse().ok()? };
+            Some(QuorumVoter { node_id: id.parse().ok()?, endpoint })
+        });
+        match parsed {
+            Some(voter) => voters.push(voter),
+            None => errors.push(format!("`{word}` in controller.quorum.voters is not ID@HOST:PORT")),
+        }
+    }
+    voters
+}
