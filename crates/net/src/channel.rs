@@ -307,6 +307,19 @@ pub struct InFlight<R> {
     request: PhantomData<fn() -> R>,
 }
 
+impl<R> InFlight<R> {
+    /// The same, typed by a request of another lifetime: the response borrows nothing from what was sent.
+    #[must_use]
+    pub fn forget_request<S: Request>(self) -> InFlight<S>
+    where
+        R: Request,
+    {
+        assert!(R::KEY == S::KEY, "{} is not {}", S::NAME, R::NAME);
+        let InFlight { channel, response, version, correlation_id, deadline, timeout, request: _ } = self;
+        InFlight { channel, response, version, correlation_id, deadline, timeout, request: PhantomData }
+    }
+}
+
 impl<R: Request> InFlight<R> {
     /// Waits for the response.
     ///
