@@ -106,6 +106,7 @@ public final class Peer {
                 case "load-start" -> load = new Load(rest[0], rest[1], Integer.parseInt(rest[2]));
                 case "load-await" -> load.await(Long.parseLong(rest[0]), Long.parseLong(rest[1]));
                 case "load-stop" -> load.stop();
+                case "load-control" -> load.control(rest[0]);
                 case "load-check" -> load.check(rest[0]);
                 default -> throw new IllegalArgumentException("no command " + words.get(0));
             }
@@ -313,6 +314,21 @@ public final class Peer {
             stopping = true;
             thread.join();
             System.out.println("sent " + sent + " acked " + acked.get() + " failed " + failed.get());
+        }
+
+        /** The negative control: with one ack more than was given, the check must find a loss. */
+        void control(String address) {
+            Ack never = new Ack(0, Long.MAX_VALUE, sent + 1);
+            acks.add(never);
+            try {
+                check(address);
+            } catch (IllegalStateException found) {
+                System.out.println("noticed");
+                return;
+            } finally {
+                acks.remove(never);
+            }
+            throw new IllegalStateException("a record that was never stored was taken for kept");
         }
 
         /** Every acked record is at the offset that the ack named; nothing stands twice; each partition keeps the order sent. */

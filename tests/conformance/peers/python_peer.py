@@ -1,7 +1,7 @@
 """Python clients as black boxes: confluent-kafka (librdkafka) and kafka-python (pure Python).
 
   python_peer.py CLIENT produce ADDRESS TOPIC CODEC FILE    each line of FILE becomes a record of partition 0
-  python_peer.py CLIENT consume ADDRESS TOPIC               prints partition 0 from its start to its end, a line a record
+  python_peer.py CLIENT consume ADDRESS FOLDER TOPIC..      writes partition 0 from its start to its end to FOLDER/TOPIC, a line a record
 
 No consumer group: partitions are assigned and offsets are not committed.
 """
@@ -66,15 +66,18 @@ def pure_consume(address, topic):
 
 
 def main():
-    client, task, address, topic, *rest = sys.argv[1:]
+    client, task, address, *rest = sys.argv[1:]
     produce, consume = {"confluent": (confluent_produce, confluent_consume), "pure": (pure_produce, pure_consume)}[client]
     if task == "produce":
-        codec, path = rest
+        topic, codec, path = rest
         with open(path, "rb") as file:
             produce(address, topic, codec, file.read().splitlines())
     else:
-        for value in consume(address, topic):
-            sys.stdout.buffer.write(value + b"\n")
+        folder, *topics = rest
+        for topic in topics:
+            with open(f"{folder}/{topic}", "wb") as file:
+                for value in consume(address, topic):
+                    file.write(value + b"\n")
 
 
 main()

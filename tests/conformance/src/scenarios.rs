@@ -3,11 +3,13 @@
 mod admin;
 mod bulk;
 mod codecs;
+mod commands;
 mod crash;
 mod disk;
 mod exchange;
 mod figures;
 mod hostile;
+mod limits;
 
 use conformance::fault::Fault;
 use conformance::rig::Scene;
@@ -38,6 +40,14 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("kafka_cluster_tools", admin::cluster),
     ("malformed_frames_close_only_their_connection", hostile::malformed_frames),
     ("unsupported_api_versions_is_answered_in_version_0", hostile::api_versions_downgrade),
+    ("fetches_smaller_than_a_batch_make_progress", limits::small_fetches),
+    ("a_waiting_fetch_is_answered_by_an_append", limits::waiting_fetch),
+    ("a_batch_over_max_message_bytes_is_refused", limits::oversized_batch),
+    ("idle_connections_are_closed", limits::idle_connections),
+    ("connections_over_max_connections_per_ip_are_refused", limits::connections_per_ip),
+    ("our_commands_work_against_kafka", commands::against_kafka),
+    ("our_commands_work_against_the_node", commands::against_the_node),
+    ("demo_verifies_what_it_streams", commands::demo),
     ("pipelined_requests_are_answered_in_order", hostile::pipelining),
     ("figures_of_start_and_memory", figures::start_and_memory),
 ];

@@ -1,7 +1,7 @@
 // A Node client as a black box.
 //
 //   node peer.mjs produce ADDRESS TOPIC CODEC FILE    each line of FILE becomes a record of partition 0
-//   node peer.mjs consume ADDRESS TOPIC               prints partition 0 from its start to its end, a line a record
+//   node peer.mjs consume ADDRESS FOLDER TOPIC..      writes partition 0 from its start to its end to FOLDER/TOPIC, a line a record
 //
 // No consumer group: it fetches with explicit offsets.
 import fs from 'node:fs'
@@ -16,10 +16,10 @@ if (!zlib.zstdCompressSync) {
 }
 const { Consumer, Producer, ListOffsetTimestamps } = await import('@platformatic/kafka')
 
-const [task, address, topic, codec, file] = process.argv.slice(2)
+const [task, address, ...rest] = process.argv.slice(2)
 const common = { clientId: 'conformance-node', bootstrapBrokers: [address], retries: 10, retryDelay: 100 }
 
-async function produce () {
+async function produce (topic, codec, file) {
   const producer = new Producer({ ...common, compression: codec, idempotent: true, acks: -1, autocreateTopics: true })
   const lines = fs.readFileSync(file)
   const messages = []
@@ -34,13 +34,13 @@ async function produce () {
   await producer.close()
 }
 
-async function consume () {
-  const consumer = new Consumer({ ...common, groupId: 'unused', autocommit: false })
+async function consume (consumer, folder, topic) {
   const metadata = await consumer.metadata({ topics: [topic] })
   const known = metadata.topics.get(topic)
   const ask = async timestamp => (await consumer.listOffsets({ topics: [topic], timestamp })).get(topic)[0]
   let at = await ask(ListOffsetTimestamps.EARLIEST)
   const end = await ask(ListOffsetTimestamps.LATEST)
+  const values = []
   while (at < end) {
     const partition = { partition: 0, currentLeaderEpoch: -1, fetchOffset: at, lastFetchedEpoch: -1, partitionMaxBytes: 1 << 20 }
     const topics = [{ topicId: known.id, partitions: [partition] }]
@@ -50,14 +50,22 @@ async function consume () {
       for (const record of batch.records) {
         const offset = batch.firstOffset + BigInt(record.offsetDelta)
         if (offset < at) continue
-        process.stdout.write(record.value)
-        process.stdout.write('\n')
+        values.push(record.value, '\n')
         at = offset + 1n
       }
     }
     if (at === before) throw new Error(`nothing at offset ${at} of ${end}`)
   }
-  await consumer.close(true)
+  fs.writeFileSync(`${folder}/${topic}`, Buffer.concat(values.map(value => Buffer.from(value))))
 }
 
-await (task === 'produce' ? produce() : consume())
+if (task === 'produce') {
+  await produce(...rest)
+} else {
+  const [folder, ...topics] = rest
+  const consumer = new Consumer({ ...common, groupId: 'unused', autocommit: false })
+  for (const topic of topics) {
+    await consume(consumer, folder, topic)
+  }
+  await consumer.close(true)
+}

@@ -48,19 +48,27 @@ fn pairwise(scene: &Scene<'_>, codec: &str) -> Result<(), Fault> {
         }
         client.produce(scene, &node.address, &topic, codec, &file).during(format!("{name} produces {codec}"))?;
     }
-    for (producer, _) in &clients {
-        let topic = format!("{codec}-{producer}");
-        for (name, client) in &clients {
-            let what = || format!("{name} reads the {codec} of {producer}");
-            let got = client.consume(scene, &node.address, &topic, lines.len()).during(what())?;
-            ensure(got == want.as_bytes(), || format!("{}: {}", what(), first_difference(&got, want.as_bytes())))?;
+    let topic = |producer: &str| format!("{codec}-{producer}");
+    for (name, client) in &clients {
+        let readable = clients.iter().filter(|(producer, _)| client.can_read(codec, producer));
+        let topics: Vec<String> = readable.map(|(producer, _)| topic(producer)).collect();
+        let read =
+            client.consume(scene, &node.address, &topics, lines.len()).during(format!("{name} reads {codec}"))?;
+        for (topic, got) in topics.iter().zip(read) {
+            ensure(got == want.as_bytes(), || {
+                format!("{name} reads {topic}: {}", first_difference(&got, want.as_bytes()))
+            })?;
         }
+    }
+    for topic in clients.iter().map(|(producer, _)| topic(producer)) {
         let log = plan.data.join(format!("{topic}-0/00000000000000000000.log")).display().to_string();
         let dumped = scene.java(|java| java.tool("DumpLogSegments", &["--files", &log]))?;
         let stored = format!("compresscodec: {codec}");
         let batches: Vec<&str> = dumped.lines().filter(|line| line.starts_with("baseOffset:")).collect();
-        let kept = !batches.is_empty() && batches.iter().all(|batch| batch.contains(&stored));
-        ensure(kept, || format!("not every batch of {topic} is stored as {codec}: {}", tail(&dumped)))?;
+        // librdkafka leaves a batch as it is where compressing a record or two gains nothing.
+        let kept = batches.iter().any(|batch| batch.contains(&stored))
+            && batches.iter().all(|batch| batch.contains(&stored) || batch.contains("compresscodec: none"));
+        ensure(kept, || format!("{topic} is not stored as {codec}: {}", tail(&dumped)))?;
     }
     node.stop()
 }

@@ -38,6 +38,7 @@ pub(super) fn kill_9_under_load(scene: &Scene<'_>) -> Result<(), Fault> {
         java.peer(&["load-await", "500", "60"])?;
         let stopped = java.peer(&["load-stop"])?;
         ensure(stopped.trim_end().ends_with("failed 0"), || format!("sends failed: {stopped}"))?;
+        java.peer(&["load-control", &node.address])?;
         java.peer(&["load-check", &node.address])
     })?;
     let slowest = back.iter().max().copied().unwrap_or(Duration::ZERO);

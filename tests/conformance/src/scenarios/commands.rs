@@ -1,0 +1,106 @@
+//! Our own command line, as a user types it: against Apache Kafka, for it speaks nothing but the protocol, and against our node.
+
+use conformance::fault::{During, Fault, ensure};
+use conformance::node::Kind;
+use conformance::peers;
+use conformance::process::{CLIENT_DEADLINE, Said, run, run_any};
+use conformance::rig::Scene;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The demo streams a million records on a machine that may be busy.
+const DEMO_DEADLINE: Duration = Duration::from_secs(300);
+
+/// The program; whoever tests the scenarios against Kafka may not have one.
+fn program(scene: &Scene<'_>) -> Result<PathBuf, Fault> {
+    match peers::thalweg() {
+        Err(_) if scene.rig.target == Kind::Kafka => Err(Fault::Skipped("`thalweg` is not built".to_owned())),
+        program => program,
+    }
+}
+
+pub(super) fn against_kafka(scene: &Scene<'_>) -> Result<(), Fault> {
+    against(scene, Kind::Kafka)
+}
+
+pub(super) fn against_the_node(scene: &Scene<'_>) -> Result<(), Fault> {
+    against(scene, scene.rig.target)
+}
+
+struct Cli {
+    program: PathBuf,
+    address: String,
+}
+
+impl Cli {
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(words).env("THALWEG_BOOTSTRAP", &self.address);
+        command
+    }
+
+    fn text(&self, words: &[&str]) -> Result<String, Fault> {
+        run(&mut self.command(words), CLIENT_DEADLINE).map(|said| said.text())
+    }
+
+    fn fed(&self, words: &[&str], stdin: &Path) -> Result<Said, Fault> {
+        let stdin = File::open(stdin).during(stdin.display())?;
+        run(self.command(words).stdin(stdin), CLIENT_DEADLINE)
+    }
+
+    /// Refused with one sentence on stderr and nothing on stdout.
+    fn refused(&self, words: &[&str]) -> Result<(), Fault> {
+        let said = run_any(&mut self.command(words), CLIENT_DEADLINE)?;
+        let shown = || {
+            format!("thalweg {}: {}; stdout {:?}, stderr {:?}", words.join(" "), said.status, said.text(), said.stderr)
+        };
+        let one_sentence = said.stderr.trim().lines().count() == 1;
+        ensure(!said.status.success() && said.stdout.is_empty() && one_sentence, shown)
+    }
+}
+
+fn contains(text: &str, parts: &[&str]) -> Result<(), Fault> {
+    parts.iter().try_for_each(|part| ensure(text.contains(part), || format!("no `{part}` in: {text}")))
+}
+
+fn against(scene: &Scene<'_>, kind: Kind) -> Result<(), Fault> {
+    let program = program(scene)?;
+    let node = scene.plan_of(kind)?.start(scene)?;
+    let cli = Cli { program, address: node.address.clone() };
+    cli.text(&["topic", "create", "rides", "--partitions", "3"])?;
+    contains(&cli.text(&["topic", "list"])?, &["rides"])?;
+    contains(&cli.text(&["topic", "describe", "rides"])?, &["rides", "3"])?;
+    contains(&cli.text(&["topic", "list", "--output", "json"])?, &["\"rides\""])?;
+    cli.refused(&["topic", "create", "rides"])?;
+    cli.refused(&["topic", "describe", "absent"])?;
+
+    let lines = scene.path("lines.txt");
+    let want: Vec<String> = (0..2_000).map(|number| format!("key-{}\tline {number}", number % 13)).collect();
+    std::fs::write(&lines, want.join("\n") + "\n").during(lines.display())?;
+    cli.fed(&["produce", "rides"], &lines)?;
+    let got = cli.text(&["consume", "rides", "--from", "earliest", "--count", "2000"])?;
+    let found = want.iter().filter(|line| line.split_once('\t').is_some_and(|(_, value)| got.contains(value))).count();
+    ensure(found == want.len() && got.lines().count() == want.len(), || {
+        format!("{found} of {} lines in: {got}", want.len())
+    })?;
+
+    cli.text(&["config", "set", "topic", "rides", "retention.ms=123456"])?;
+    contains(&cli.text(&["config", "get", "topic", "rides"])?, &["retention.ms", "123456"])?;
+    contains(&cli.text(&["cluster", "describe"])?, &[&node.address])?;
+    cli.text(&["topic", "delete", "rides"])?;
+    cli.refused(&["topic", "describe", "rides"])?;
+    node.stop()
+}
+
+/// `thalweg demo --once`: ends by itself, with its own verdict on every record.
+pub(super) fn demo(scene: &Scene<'_>) -> Result<(), Fault> {
+    let program = program(scene)?;
+    let said = run(Command::new(program).args(["demo", "--once"]).current_dir(&scene.folder), DEMO_DEADLINE)?.text();
+    let verified = said.lines().find_map(|line| line.split_once("verified ").map(|(_, rest)| rest.to_owned()));
+    let count = verified.as_deref().map(|rest| rest.chars().filter(char::is_ascii_digit).collect::<String>());
+    let count = count.and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0);
+    scene.figure(&said.lines().rev().take(3).collect::<Vec<_>>().join("; "));
+    ensure(count >= 1_000_000, || format!("no `verified N records` of a million in: {said}"))
+}
