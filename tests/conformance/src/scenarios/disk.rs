@@ -92,7 +92,21 @@ fn without_complaint(what: &str, dumped: &str) -> Result<(), Fault> {
 
 pub(super) fn dump_log_segments(scene: &Scene<'_>) -> Result<(), Fault> {
     let plan = filled(scene, scene.plan()?)?;
-    dump_segments_of(scene, &plan.data)
+    dump_segments_of(scene, &plan.data)?;
+    a_changed_byte_is_noticed(scene, &plan.data.join("rich-none-1/00000000000000000000.log"))
+}
+
+/// The negative control: with one bit of a record's value turned, the same look at the same dump must fail.
+fn a_changed_byte_is_noticed(scene: &Scene<'_>, log: &Path) -> Result<(), Fault> {
+    let mut bytes = std::fs::read(log).during(log.display())?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let copy = scene.path("00000000000000000000.log");
+    std::fs::write(&copy, bytes).during(copy.display())?;
+    let args = ["--deep-iteration", "--files", &copy.display().to_string()];
+    let answer = scene.java(|java| java.tool_any("DumpLogSegments", None, &args))?;
+    let noticed = answer.code != 0 || without_complaint("a segment with a turned bit", &answer.stdout).is_err();
+    ensure(noticed, || "a segment with a turned bit was taken for sound".to_owned())
 }
 
 /// Every kind of file of the rich topics through DumpLogSegments.
