@@ -1,0 +1,244 @@
+//! Changing configs of topics, brokers and groups (KIP-339).
+
+use crate::{Controller, Decision, VersionedRecord};
+use base::{ErrorCode, NodeId, Refusal};
+use config::{Kind, Row, Update, group_row, node_row, topic_row, validate_topic, words};
+use protocol::messages::alter_configs_request::AlterConfigsRequest;
+use protocol::messages::alter_configs_response::{self, AlterConfigsResponse};
+use protocol::messages::config_record::ConfigRecord;
+use protocol::messages::incremental_alter_configs_request::IncrementalAlterConfigsRequest;
+use protocol::messages::incremental_alter_configs_response::{self, IncrementalAlterConfigsResponse};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+mod kind {
+    pub(super) const TOPIC: i8 = 2;
+    pub(super) const BROKER: i8 = 4;
+    pub(super) const GROUP: i8 = 32;
+}
+
+mod operation {
+    pub(super) const SET: i8 = 0;
+    pub(super) const DELETE: i8 = 1;
+    pub(super) const APPEND: i8 = 2;
+    pub(super) const SUBTRACT: i8 = 3;
+}
+
+type Values = BTreeMap<String, String>;
+
+impl Controller {
+    /// IncrementalAlterConfigs.
+    #[must_use]
+    pub fn incremental_alter_configs(
+        &self,
+        request: &IncrementalAlterConfigsRequest<'_>,
+    ) -> Decision<IncrementalAlterConfigsResponse<'static>> {
+        let mut records = Vec::new();
+        let mut seen = BTreeSet::new();
+        let responses = request.resources.iter().map(|resource| {
+            let (kind, name) = (resource.resource_type, &*resource.resource_name);
+            let changed = if seen.insert((kind, name.to_owned())) {
+                let changes = resource.configs.iter().map(|c| (&*c.name, c.config_operation, c.value.as_deref()));
+                self.changed_incrementally(kind, name, changes)
+            } else {
+                Err(Refusal::new(ErrorCode::InvalidRequest, "Each resource must appear at most once."))
+            };
+            let refusal = self.keep(kind, name, changed, request.validate_only, &mut records);
+            incremental_alter_configs_response::AlterConfigsResourceResponse {
+                error_code: refusal.as_ref().map_or(0, |refusal| refusal.code.code()),
+                error_message: refusal.map(|refusal| refusal.message),
+                resource_type: kind,
+                resource_name: Cow::Owned(name.to_owned()),
+                ..Default::default()
+            }
+        });
+        let responses = responses.collect();
+        let reply = IncrementalAlterConfigsResponse { responses, ..IncrementalAlterConfigsResponse::default() };
+        Decision { records, reply }
+    }
+
+    /// AlterConfigs, which replaces all configs of a resource.
+    #[must_use]
+    pub fn alter_configs(&self, request: &AlterConfigsRequest<'_>) -> Decision<AlterConfigsResponse<'static>> {
+        let mut records = Vec::new();
+        let responses = request.resources.iter().map(|resource| {
+            let (kind, name) = (resource.resource_type, &*resource.resource_name);
+            let given = resource.configs.iter().map(|c| match &c.value {
+                Some(value) => Ok((c.name.to_string(), value.to_string())),
+                None => Err(Refusal::new(
+                    ErrorCode::InvalidConfig,
+                    format!("Null value not supported for config {}", c.name),
+                )),
+            });
+            let changed = given.collect::<Result<Values, Refusal>>();
+            let changed = changed.and_then(|values| self.check_values(kind, name, &values).map(|()| values));
+            let refusal = self.keep(kind, name, changed, request.validate_only, &mut records);
+            alter_configs_response::AlterConfigsResourceResponse {
+                error_code: refusal.as_ref().map_or(0, |refusal| refusal.code.code()),
+                error_message: refusal.map(|refusal| refusal.message),
+                resource_type: kind,
+                resource_name: Cow::Owned(name.to_owned()),
+                ..Default::default()
+            }
+        });
+        let responses = responses.collect();
+        Decision { records, reply: AlterConfigsResponse { responses, ..AlterConfigsResponse::default() } }
+    }
+
+    fn current(&self, kind: i8, name: &str) -> Values {
+        self.image.configs(kind, name).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    fn changed_incrementally<'a>(
+        &self,
+        kind: i8,
+        name: &str,
+        changes: impl Iterator<Item = (&'a str, i8, Option<&'a str>)>,
+    ) -> Result<Values, Refusal> {
+        let mut values = self.current(kind, name);
+        let mut seen = BTreeSet::new();
+        for (key, operation, value) in changes {
+            if !seen.insert(key) {
+                let why = format!("Error due to duplicate config keys: {key}");
+                return Err(Refusal::new(ErrorCode::InvalidRequest, why));
+            }
+            self.change(kind, &mut values, key, operation, value)?;
+        }
+        self.check_values(kind, name, &values)?;
+        Ok(values)
+    }
+
+    fn change(
+        &self,
+        kind: i8,
+        values: &mut Values,
+        key: &str,
+        operation: i8,
+        value: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let needs_value =
+            || Refusal::new(ErrorCode::InvalidRequest, format!("Null value not supported for the operation on {key}"));
+        match operation {
+            operation::SET => {
+                values.insert(key.to_owned(), value.ok_or_else(needs_value)?.to_owned());
+            }
+            operation::DELETE => {
+                values.remove(key);
+            }
+            operation::APPEND | operation::SUBTRACT => {
+                let row = row(kind, key).filter(|row| row.kind == Kind::List).ok_or_else(|| {
+                    Refusal::new(
+                        ErrorCode::InvalidConfig,
+                        format!("Can't append to or subtract from {key}: it is no list."),
+                    )
+                })?;
+                let default = row.default.unwrap_or_default().to_owned();
+                let now = values.get(key).cloned().unwrap_or(default);
+                let mut list: Vec<&str> = words(&now).collect();
+                for word in words(value.ok_or_else(needs_value)?) {
+                    list.retain(|known| operation == operation::APPEND || *known != word);
+                    if operation == operation::APPEND && !list.contains(&word) {
+                        list.push(word);
+                    }
+                }
+                values.insert(key.to_owned(), list.join(","));
+            }
+            other => {
+                let why = format!("Unknown operation type {other}");
+                return Err(Refusal::new(ErrorCode::InvalidRequest, why));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_values(&self, kind: i8, name: &str, values: &Values) -> Result<(), Refusal> {
+        let invalid = |why: String| Refusal::new(ErrorCode::InvalidConfig, why);
+        match kind {
+            kind::TOPIC => {
+                if self.image.topics().by_name(name).is_none() {
+                    let why = format!("The topic '{name}' does not exist.");
+                    return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, why));
+                }
+                validate_topic(values).map_err(invalid)
+            }
+            kind::BROKER => self.check_broker_values(name, values),
+            kind::GROUP => {
+                let unknown = values.keys().find(|key| group_row(key).is_none());
+                if let Some(key) = unknown {
+                    return Err(invalid(format!("Unknown group config name: {key}")));
+                }
+                values
+                    .iter()
+                    .try_for_each(|(key, value)| group_row(key).map_or(Ok(()), |row| row.check(value)))
+                    .map_err(invalid)
+            }
+            other => {
+                let why = format!("Configs of resource type {other} cannot be changed on this node.");
+                Err(Refusal::new(ErrorCode::InvalidRequest, why))
+            }
+        }
+    }
+
+    fn check_broker_values(&self, name: &str, values: &Values) -> Result<(), Refusal> {
+        if !name.is_empty() {
+            let known = name.parse::<i32>().ok().filter(|id| self.image.broker(NodeId(*id)).is_some());
+            if known.is_none() {
+                let why = format!("Broker '{name}' is not registered.");
+                return Err(Refusal::new(ErrorCode::InvalidRequest, why));
+            }
+        }
+        let fixed: Vec<&str> = values
+            .keys()
+            .filter(|key| node_row(key).is_none_or(|row| row.update == Update::ReadOnly))
+            .map(String::as_str)
+            .collect();
+        if !fixed.is_empty() {
+            let why = format!("Cannot update these configs dynamically: Set({})", fixed.join(", "));
+            return Err(Refusal::new(ErrorCode::InvalidRequest, why));
+        }
+        let check = |(key, value): (&String, &String)| node_row(key).map_or(Ok(()), |row| row.check(value));
+        values.iter().try_for_each(check).map_err(|why| Refusal::new(ErrorCode::InvalidConfig, why))
+    }
+
+    /// Adds the records that turn the current values into `changed`, or returns why there is no change.
+    fn keep(
+        &self,
+        kind: i8,
+        name: &str,
+        changed: Result<Values, Refusal>,
+        validate_only: bool,
+        records: &mut Vec<VersionedRecord>,
+    ) -> Option<Refusal> {
+        let changed = match changed {
+            Ok(changed) => changed,
+            Err(refusal) => return Some(refusal),
+        };
+        if validate_only {
+            return None;
+        }
+        let current = self.current(kind, name);
+        let keys: BTreeSet<&String> = current.keys().chain(changed.keys()).collect();
+        for key in keys {
+            if current.get(key) != changed.get(key) {
+                let record = ConfigRecord {
+                    resource_type: kind,
+                    resource_name: Cow::Owned(name.to_owned()),
+                    name: Cow::Owned(key.clone()),
+                    value: changed.get(key).cloned().map(Cow::Owned),
+                    ..ConfigRecord::default()
+                };
+                records.push((record.into(), 0));
+            }
+        }
+        None
+    }
+}
+
+fn row(kind: i8, key: &str) -> Option<&'static Row> {
+    match kind {
+        kind::TOPIC => topic_row(key),
+        kind::BROKER => node_row(key),
+        kind::GROUP => group_row(key),
+        _ => None,
+    }
+}
