@@ -1,0 +1,49 @@
+//! One file a command.
+
+pub(crate) mod cluster;
+pub(crate) mod config;
+pub(crate) mod consume;
+pub(crate) mod produce;
+pub(crate) mod topic;
+
+use crate::args::{Args, Command, Connection};
+use crate::output::Failure;
+use client::{Client, ClientOptions};
+use std::process::ExitCode;
+use tokio::time::Duration;
+
+/// Runs a command to its end.
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    match args.command {
+        Command::Topic(command) => client_command(command.connection().verbose, topic::run(command)),
+        Command::Config(command) => client_command(command.connection().verbose, config::run(command)),
+        Command::Produce(command) => client_command(command.connection.verbose, produce::run(command)),
+        Command::Consume(command) => client_command(command.connection.verbose, consume::run(command)),
+        Command::Cluster(command) => client_command(command.connection().verbose, cluster::run(command)),
+    }
+}
+
+/// Runs on one thread: a client command waits for the network, or is as fast as its pipe.
+fn client_command(verbose: u8, command: impl Future<Output = Result<(), Failure>>) -> Result<ExitCode, Failure> {
+    let level = match verbose {
+        0 => "warn",
+        1 => "debug,mio=warn",
+        _ => "trace",
+    };
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(level).init();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::said(format!("cannot start: {error}")))?;
+    runtime.block_on(command).map(|()| ExitCode::SUCCESS)
+}
+
+/// Connects as the arguments say.
+pub(crate) async fn connect(connection: &Connection) -> Result<Client, Failure> {
+    let timeout = Duration::from_secs(connection.timeout.max(1));
+    let channel = net::ChannelOptions {
+        client_id: "thalweg-cli".to_owned(),
+        connect_timeout: timeout.min(Duration::from_secs(10)),
+        request_timeout: timeout,
+        ..net::ChannelOptions::default()
+    };
+    Ok(Client::connect(&connection.bootstrap, ClientOptions { channel, api_timeout: timeout }).await?)
+}
