@@ -10,6 +10,7 @@ mod exchange;
 mod figures;
 mod hostile;
 mod limits;
+mod observe;
 
 use conformance::fault::Fault;
 use conformance::rig::Scene;
@@ -49,5 +50,6 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("our_commands_work_against_the_node", commands::against_the_node),
     ("demo_verifies_what_it_streams", commands::demo),
     ("pipelined_requests_are_answered_in_order", hostile::pipelining),
+    ("metrics_and_health_over_http", observe::metrics_and_health),
     ("figures_of_start_and_memory", figures::start_and_memory),
 ];
