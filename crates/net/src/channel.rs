@@ -7,7 +7,7 @@
 mod task;
 mod versions;
 
-use crate::channel::task::{Command, Task};
+use crate::channel::task::{Command, Notify, Task};
 use protocol::ApiKey;
 use protocol::frame;
 use protocol::wire::{DecodeError, Encode, EncodeError, Reader, Request};
@@ -254,7 +254,7 @@ impl Channel {
         timeout: Duration,
     ) -> Result<InFlight<R>, ChannelError> {
         let (reply, response) = oneshot::channel();
-        let correlation_id = self.enqueue(request, version, Some(reply)).await?;
+        let correlation_id = self.enqueue(request, version, Notify::Answered(reply)).await?;
         let deadline = tokio::time::Instant::now() + timeout;
         Ok(InFlight {
             channel: self.clone(),
@@ -267,25 +267,28 @@ impl Channel {
         })
     }
 
-    /// Sends a request that has no response (Produce with acks=0).
+    /// Sends a request that has no response (Produce with acks=0), and returns when the system has taken its last byte: what
+    /// still waits in here would be lost if the process ended.
     ///
     /// # Errors
     /// See [`ChannelError`].
     pub async fn send_unanswered<R: Request + Encode>(&self, request: &R, version: i16) -> Result<(), ChannelError> {
-        self.enqueue(request, version, None).await.map(drop)
+        let (written, is_written) = oneshot::channel();
+        self.enqueue(request, version, Notify::Written(written)).await?;
+        is_written.await.map_err(|_| self.closed())
     }
 
     async fn enqueue<R: Request + Encode>(
         &self,
         request: &R,
         version: i16,
-        reply: Option<oneshot::Sender<Vec<u8>>>,
+        notify: Notify,
     ) -> Result<i32, ChannelError> {
         let correlation_id = self.shared.correlation.fetch_add(1, Ordering::Relaxed) & i32::MAX;
         let client_id = Some(self.shared.options.client_id.as_str());
         let frame = frame::encode_request(R::KEY, version, correlation_id, client_id, request)
             .map_err(|error| ChannelError::Encode { api: R::KEY.name(), error })?;
-        let command = Command { frame, correlation_id, reply };
+        let command = Command { frame, correlation_id, notify };
         self.shared.commands.send(command).await.map_err(|_| self.closed())?;
         Ok(correlation_id)
     }

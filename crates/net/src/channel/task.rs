@@ -23,8 +23,21 @@ const GATHER_MAX: usize = 32;
 pub(super) struct Command {
     pub(super) frame: Vec<u8>,
     pub(super) correlation_id: i32,
-    /// Where the response goes, its size included; `None` when there is none.
-    pub(super) reply: Option<oneshot::Sender<Vec<u8>>>,
+    pub(super) notify: Notify,
+}
+
+/// Whom to tell.
+pub(super) enum Notify {
+    /// The response goes here, its size included.
+    Answered(oneshot::Sender<Vec<u8>>),
+    /// There is no response; the system has taken the last byte.
+    Written(oneshot::Sender<()>),
+}
+
+/// A request on its way to the socket.
+struct Outbound {
+    frame: Vec<u8>,
+    written: Option<oneshot::Sender<()>>,
 }
 
 pub(super) struct Task {
@@ -33,7 +46,7 @@ pub(super) struct Task {
     state: Arc<State>,
     in_flight_max: usize,
     input: Input<NoPool>,
-    out: VecDeque<Vec<u8>>,
+    out: VecDeque<Outbound>,
     /// Of the front frame.
     out_sent: usize,
     out_bytes: usize,
@@ -108,8 +121,14 @@ impl Task {
                 Poll::Ready(Some(command)) => {
                     taken = true;
                     self.out_bytes += command.frame.len();
-                    self.out.push_back(command.frame);
-                    self.in_flight.extend(command.reply.map(|reply| (command.correlation_id, reply)));
+                    let written = match command.notify {
+                        Notify::Answered(reply) => {
+                            self.in_flight.push_back((command.correlation_id, reply));
+                            None
+                        }
+                        Notify::Written(written) => Some(written),
+                    };
+                    self.out.push_back(Outbound { frame: command.frame, written });
                 }
             }
         }
@@ -126,8 +145,8 @@ impl Task {
             let mut slices = [IoSlice::new(&[]); GATHER_MAX];
             let mut begin = self.out_sent;
             let mut count = 0;
-            for frame in self.out.iter().take(GATHER_MAX) {
-                slices[count] = IoSlice::new(&frame[begin..]);
+            for outbound in self.out.iter().take(GATHER_MAX) {
+                slices[count] = IoSlice::new(&outbound.frame[begin..]);
                 (begin, count) = (0, count + 1);
             }
             match self.stream.try_write_vectored(&slices[..count]) {
@@ -144,14 +163,16 @@ impl Task {
 
     fn advance(&mut self, mut sent: usize) {
         self.out_bytes -= sent;
-        while let Some(front) = self.out.front() {
-            let left = front.len() - self.out_sent;
+        while let Some(front) = self.out.front_mut() {
+            let left = front.frame.len() - self.out_sent;
             if sent < left {
                 self.out_sent += sent;
                 return;
             }
             sent -= left;
             self.out_sent = 0;
+            // Nobody waits any more when the caller was cancelled.
+            let _ = front.written.take().map(|written| written.send(()));
             self.out.pop_front();
         }
     }
