@@ -6,6 +6,7 @@
 mod docs;
 mod layers;
 mod lengths;
+mod manifests;
 mod manners;
 mod rust;
 
@@ -48,6 +49,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     for file in &files {
         findings.extend(lengths::check(file));
         findings.extend(manners::check(file));
+        findings.extend(manifests::check(file));
     }
     findings.extend(docs::check(&files, &|path| root.join(path).exists()));
     if let Err(stale) = crate::codegen::run(root, true) {

@@ -106,6 +106,17 @@ pub(super) fn kafka_takes_over(scene: &Scene<'_>) -> Result<(), Fault> {
     there_and_back(scene, plan)
 }
 
+/// The folder as `storage format` of the broker under test makes it, with Kafka's own options.
+pub(super) fn storage_format(scene: &Scene<'_>) -> Result<(), Fault> {
+    let plan = scene.plan()?.configured()?;
+    plan.format(scene, FEATURES_OFF)?;
+    // A second time it must refuse, and with --ignore-formatted pass without a change.
+    ensure(plan.format(scene, FEATURES_OFF).is_err(), || "it formatted a folder that was formatted".to_owned())?;
+    plan.format(scene, &[FEATURES_OFF, &["--ignore-formatted"]].concat())?;
+    let plan = disk::filled(scene, plan)?;
+    there_and_back(scene, plan)
+}
+
 /// The folder as Kafka's own `kafka-storage format --standalone` makes it, filled by Kafka.
 pub(super) fn kafka_formatted(scene: &Scene<'_>) -> Result<(), Fault> {
     let plan = scene.plan_of(Kind::Kafka)?;
