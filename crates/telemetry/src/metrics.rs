@@ -1,0 +1,269 @@
+//! A node's metrics as plain atomics, and their text.
+
+use crate::catalog::{CATALOG, MetricRow};
+use std::fmt::Write;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// API keys from 0 to here have counters of their own.
+const APIS: usize = 128;
+
+/// Upper bounds of a histogram's buckets, in microseconds.
+const BOUNDS_US: [u64; 14] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000];
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to the count.
+    pub fn add(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// The count.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A value that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// Adds to the value.
+    pub fn add(&self, by: i64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Sets the value.
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts of durations by length.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl Histogram {
+    /// Counts a duration.
+    pub fn observe(&self, duration: Duration) {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// How many durations were counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
+    }
+
+    fn render(&self, out: &mut String, name: &str, label: &str) {
+        let mut total = 0;
+        for (bucket, bound) in self.buckets.iter().zip(BOUNDS_US.iter().map(Some).chain([None])) {
+            total += bucket.load(Ordering::Relaxed);
+            let bound = bound.map_or("+Inf".to_owned(), |us| format!("{}", *us as f64 / 1e6));
+            line(out, &format!("{name}_bucket"), &format!("{label}{}le=\"{bound}\"", comma(label)), total);
+        }
+        line(out, &format!("{name}_sum"), label, self.sum_us.load(Ordering::Relaxed) as f64 / 1e6);
+        line(out, &format!("{name}_count"), label, total);
+    }
+}
+
+fn comma(label: &str) -> &'static str {
+    if label.is_empty() { "" } else { "," }
+}
+
+fn line(out: &mut String, name: &str, label: &str, value: impl std::fmt::Display) {
+    let written =
+        if label.is_empty() { writeln!(out, "{name} {value}") } else { writeln!(out, "{name}{{{label}}} {value}") };
+    written.expect("writing to a string cannot fail");
+}
+
+/// The metrics of one node.
+#[derive(Debug)]
+pub struct Metrics {
+    requests: Vec<Counter>,
+    request_errors: Vec<Counter>,
+    request_seconds: Vec<Histogram>,
+    /// Bytes received on connections.
+    pub received_bytes: Counter,
+    /// Bytes sent on connections.
+    pub sent_bytes: Counter,
+    /// Open connections.
+    pub connections: Gauge,
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Connections refused because of a limit.
+    pub refused: Counter,
+    /// Bytes of batches appended for producers.
+    pub produced_bytes: Counter,
+    /// Records appended for producers.
+    pub produced_records: Counter,
+    /// Bytes of batches sent to consumers.
+    pub fetched_bytes: Counter,
+    /// Rounds of group commit.
+    pub commits: Counter,
+    /// Time of a round of group commit.
+    pub commit_seconds: Histogram,
+    /// Partitions on this node.
+    pub partitions: Gauge,
+    /// Bytes of all logs.
+    pub log_size_bytes: Gauge,
+    /// Log dirs that failed.
+    pub offline_log_dirs: Gauge,
+    /// Offset of the newest metadata record.
+    pub metadata_offset: Gauge,
+    /// Time from start to ready, in microseconds.
+    pub startup_us: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            requests: (0..APIS).map(|_| Counter::default()).collect(),
+            request_errors: (0..APIS).map(|_| Counter::default()).collect(),
+            request_seconds: (0..APIS).map(|_| Histogram::default()).collect(),
+            received_bytes: Counter::default(),
+            sent_bytes: Counter::default(),
+            connections: Gauge::default(),
+            accepted: Counter::default(),
+            refused: Counter::default(),
+            produced_bytes: Counter::default(),
+            produced_records: Counter::default(),
+            fetched_bytes: Counter::default(),
+            commits: Counter::default(),
+            commit_seconds: Histogram::default(),
+            partitions: Gauge::default(),
+            log_size_bytes: Gauge::default(),
+            offline_log_dirs: Gauge::default(),
+            metadata_offset: Gauge::default(),
+            startup_us: Gauge::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a request of the API with this key.
+    pub fn request(&self, api: i16, took: Duration, closed: bool) {
+        let Some(at) = usize::try_from(api).ok().filter(|at| *at < APIS) else { return };
+        self.requests[at].add(1);
+        self.request_seconds[at].observe(took);
+        if closed {
+            self.request_errors[at].add(1);
+        }
+    }
+
+    /// The text that Prometheus reads. `api` names the API with a key.
+    #[must_use]
+    pub fn render(&self, api: &dyn Fn(i16) -> Option<&'static str>) -> String {
+        let mut out = String::new();
+        for row in CATALOG {
+            let kind = format!("{:?}", row.kind).to_lowercase();
+            let head = writeln!(out, "# HELP {} {}\n# TYPE {} {kind}", row.name, row.help, row.name);
+            head.expect("writing to a string cannot fail");
+            self.render_row(&mut out, row, api);
+        }
+        out
+    }
+
+    fn render_row(&self, out: &mut String, row: &MetricRow, api: &dyn Fn(i16) -> Option<&'static str>) {
+        let mut by_api = |render: &dyn Fn(&mut String, usize, &str)| {
+            for at in (0..APIS).filter(|at| self.requests[*at].get() > 0) {
+                let name = i16::try_from(at).ok().and_then(api).unwrap_or("unknown");
+                render(out, at, &format!("api=\"{name}\""));
+            }
+        };
+        match row.name {
+            "thalweg_requests_total" => by_api(&|out, at, label| line(out, row.name, label, self.requests[at].get())),
+            "thalweg_request_errors_total" => {
+                by_api(&|out, at, label| line(out, row.name, label, self.request_errors[at].get()));
+            }
+            "thalweg_request_seconds" => {
+                by_api(&|out, at, label| self.request_seconds[at].render(out, row.name, label))
+            }
+            "thalweg_commit_seconds" => self.commit_seconds.render(out, row.name, ""),
+            "thalweg_startup_seconds" => line(out, row.name, "", self.startup_us.get() as f64 / 1e6),
+            name => line(out, name, "", self.number(name)),
+        }
+    }
+
+    fn number(&self, name: &str) -> i64 {
+        let counter = |counter: &Counter| i64::try_from(counter.get()).unwrap_or(i64::MAX);
+        match name {
+            "thalweg_received_bytes_total" => counter(&self.received_bytes),
+            "thalweg_sent_bytes_total" => counter(&self.sent_bytes),
+            "thalweg_connections" => self.connections.get(),
+            "thalweg_connections_total" => counter(&self.accepted),
+            "thalweg_refused_connections_total" => counter(&self.refused),
+            "thalweg_produced_bytes_total" => counter(&self.produced_bytes),
+            "thalweg_produced_records_total" => counter(&self.produced_records),
+            "thalweg_fetched_bytes_total" => counter(&self.fetched_bytes),
+            "thalweg_commits_total" => counter(&self.commits),
+            "thalweg_partitions" => self.partitions.get(),
+            "thalweg_log_size_bytes" => self.log_size_bytes.get(),
+            "thalweg_offline_log_dirs" => self.offline_log_dirs.get(),
+            "thalweg_metadata_offset" => self.metadata_offset.get(),
+            other => panic!("{other} is in the catalog but has no value"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Metrics;
+    use crate::CATALOG;
+    use std::time::Duration;
+
+    #[test]
+    fn every_metric_moves_and_is_shown() {
+        let metrics = Metrics::default();
+        metrics.request(3, Duration::from_micros(70), true);
+        metrics.commit_seconds.observe(Duration::from_secs(9));
+        for counter in [
+            &metrics.received_bytes,
+            &metrics.sent_bytes,
+            &metrics.accepted,
+            &metrics.refused,
+            &metrics.produced_bytes,
+            &metrics.produced_records,
+            &metrics.fetched_bytes,
+            &metrics.commits,
+        ] {
+            counter.add(7);
+        }
+        for gauge in [
+            &metrics.connections,
+            &metrics.partitions,
+            &metrics.log_size_bytes,
+            &metrics.offline_log_dirs,
+            &metrics.metadata_offset,
+            &metrics.startup_us,
+        ] {
+            gauge.set(7);
+        }
+        let text = metrics.render(&|key| (key == 3).then_some("Metadata"));
+        for row in CATALOG {
+            let shown = text.lines().any(|line| line.starts_with(row.name) && !line.ends_with(" 0"));
+            assert!(shown, "{} is not shown:\n{text}", row.name);
+        }
+        assert!(text.contains("thalweg_request_seconds_bucket{api=\"Metadata\",le=\"0.0001\"} 1"), "{text}");
+        assert!(text.contains("thalweg_commit_seconds_bucket{le=\"5\"} 0"), "{text}");
+        assert!(text.contains("thalweg_commit_seconds_bucket{le=\"+Inf\"} 1"), "{text}");
+    }
+}
