@@ -1,0 +1,241 @@
+//! Fetch sessions (KIP-227): a consumer names its partitions once, then only what changed; the broker answers only what changed.
+//!
+//! Bounded: a fixed number of sessions, each as large as the request that made it. A session that was used within two minutes is
+//! never evicted for another.
+
+use base::{ErrorCode, Monotonic, SeededRng, Uuid};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How long a session is safe from eviction.
+const EVICTION_AGE_MS: i64 = 120_000;
+
+/// A topic as a request names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SessionTopic {
+    /// Before version 13.
+    Name(Arc<str>),
+    /// Since version 13 (KIP-516).
+    Id(Uuid),
+}
+
+/// A partition as a request names it.
+pub type PartitionKey = (SessionTopic, i32);
+
+/// What is asked of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionRequest {
+    /// From where on.
+    pub fetch_offset: i64,
+    /// The epoch that the consumer believes in, -1 for any.
+    pub current_leader_epoch: i32,
+    /// The epoch of the last record that it has, -1 when unknown.
+    pub last_fetched_epoch: i32,
+    /// At most about this many bytes.
+    pub bytes_max: i32,
+}
+
+/// What a Fetch request says of its session.
+#[derive(Clone, Debug)]
+pub struct SessionRequest {
+    /// 0 for none.
+    pub session_id: i32,
+    /// 0 for a new session, -1 for none, else the next of the session.
+    pub epoch: i32,
+    /// Partitions that are new or changed.
+    pub partitions: Vec<(PartitionKey, PartitionRequest)>,
+    /// Partitions to forget.
+    pub forgotten: Vec<PartitionKey>,
+    /// Whether topics are named by id.
+    pub uses_ids: bool,
+}
+
+/// What kind of answer a Fetch gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchKind {
+    /// All partitions, and no session is kept.
+    Sessionless,
+    /// All partitions; a session is begun with this id.
+    Full(i32),
+    /// The partitions that changed, in this session.
+    Incremental(i32),
+}
+
+/// What an answer says of a partition, as far as "did it change" goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its high watermark.
+    pub high_watermark: i64,
+    /// Its log's start.
+    pub log_start: i64,
+    /// Whether it has records, an error or anything else that must be told.
+    pub must_tell: bool,
+    /// Whether it failed: it is then told again when it recovers.
+    pub failed: bool,
+}
+
+struct Cached {
+    key: PartitionKey,
+    request: PartitionRequest,
+    high_watermark: i64,
+    log_start: i64,
+}
+
+struct Session {
+    epoch: i32,
+    last_used: Monotonic,
+    uses_ids: bool,
+    partitions: Vec<Cached>,
+    index: BTreeMap<PartitionKey, usize>,
+    /// Where the next answer begins, so that no partition starves behind busy ones.
+    start: usize,
+}
+
+impl Session {
+    fn add(&mut self, key: PartitionKey, request: PartitionRequest) {
+        if let Some(at) = self.index.get(&key) {
+            self.partitions[*at].request = request;
+            return;
+        }
+        self.index.insert(key.clone(), self.partitions.len());
+        self.partitions.push(Cached { key, request, high_watermark: -1, log_start: -1 });
+    }
+
+    fn forget(&mut self, keys: &[PartitionKey]) {
+        if keys.is_empty() {
+            return;
+        }
+        self.partitions.retain(|cached| !keys.contains(&cached.key));
+        self.index = self.partitions.iter().enumerate().map(|(at, cached)| (cached.key.clone(), at)).collect();
+        self.start = 0;
+    }
+
+    fn all(&self) -> Vec<(PartitionKey, PartitionRequest)> {
+        let rotated = self.partitions[self.start..].iter().chain(&self.partitions[..self.start]);
+        rotated.map(|cached| (cached.key.clone(), cached.request)).collect()
+    }
+}
+
+/// All sessions of a node.
+pub struct FetchSessions {
+    sessions: BTreeMap<i32, Session>,
+    slots: usize,
+    rng: SeededRng,
+}
+
+impl FetchSessions {
+    /// No sessions, and room for `slots`.
+    #[must_use]
+    pub fn new(slots: usize, rng: SeededRng) -> Self {
+        Self { sessions: BTreeMap::new(), slots, rng }
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// Says what a request asks for: its kind of answer and all of its partitions.
+    ///
+    /// # Errors
+    /// FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR.
+    pub fn begin(
+        &mut self,
+        now: Monotonic,
+        request: SessionRequest,
+    ) -> Result<(FetchKind, Vec<(PartitionKey, PartitionRequest)>), ErrorCode> {
+        if request.epoch <= 0 {
+            if request.session_id != 0 {
+                self.sessions.remove(&request.session_id);
+            }
+            let kept = if request.epoch == 0 { self.open(now, &request) } else { None };
+            return Ok((kept.map_or(FetchKind::Sessionless, FetchKind::Full), request.partitions));
+        }
+        let session = self.sessions.get_mut(&request.session_id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        if session.epoch != request.epoch {
+            return Err(ErrorCode::InvalidFetchSessionEpoch);
+        }
+        if session.uses_ids != request.uses_ids {
+            return Err(ErrorCode::FetchSessionTopicIdError);
+        }
+        session.forget(&request.forgotten);
+        request.partitions.into_iter().for_each(|(key, partition)| session.add(key, partition));
+        if session.partitions.is_empty() {
+            self.sessions.remove(&request.session_id);
+            return Ok((FetchKind::Sessionless, Vec::new()));
+        }
+        session.last_used = now;
+        // Epochs go from 1 to 2^31-1 and round.
+        session.epoch = if session.epoch == i32::MAX { 1 } else { session.epoch + 1 };
+        Ok((FetchKind::Incremental(request.session_id), session.all()))
+    }
+
+    fn open(&mut self, now: Monotonic, request: &SessionRequest) -> Option<i32> {
+        if request.partitions.is_empty() || self.slots == 0 {
+            return None;
+        }
+        if self.sessions.len() >= self.slots {
+            let (id, oldest) = self.sessions.iter().min_by_key(|(_, session)| session.last_used)?;
+            if oldest.last_used.plus_millis(EVICTION_AGE_MS) > now {
+                return None;
+            }
+            let id = *id;
+            self.sessions.remove(&id);
+        }
+        let id = loop {
+            let id = self.rng.below(i32::MAX as u64) as i32 + 1;
+            if !self.sessions.contains_key(&id) {
+                break id;
+            }
+        };
+        let mut session = Session {
+            epoch: 1,
+            last_used: now,
+            uses_ids: request.uses_ids,
+            partitions: Vec::new(),
+            index: BTreeMap::new(),
+            start: 0,
+        };
+        request.partitions.iter().for_each(|(key, partition)| session.add(key.clone(), *partition));
+        self.sessions.insert(id, session);
+        Some(id)
+    }
+
+    /// Notes what is about to be answered, and says for each partition whether the answer has to name it.
+    pub fn answer(&mut self, kind: FetchKind, answers: &[(PartitionKey, Fetched)]) -> Vec<bool> {
+        let (id, full) = match kind {
+            FetchKind::Sessionless => return vec![true; answers.len()],
+            FetchKind::Full(id) => (id, true),
+            FetchKind::Incremental(id) => (id, false),
+        };
+        // The session may have been evicted, or replaced by the client, while this answer waited.
+        let Some(session) = self.sessions.get_mut(&id) else { return vec![true; answers.len()] };
+        let mut last_told = None;
+        let told = answers.iter().map(|(key, fetched)| {
+            let Some(at) = session.index.get(key).copied() else { return true };
+            let cached = &mut session.partitions[at];
+            let changed = cached.high_watermark != fetched.high_watermark || cached.log_start != fetched.log_start;
+            (cached.high_watermark, cached.log_start) =
+                if fetched.failed { (-1, -1) } else { (fetched.high_watermark, fetched.log_start) };
+            if fetched.must_tell {
+                last_told = Some(at);
+            }
+            full || changed || fetched.must_tell
+        });
+        let told: Vec<bool> = told.collect();
+        if let Some(at) = last_told {
+            session.start = (at + 1) % session.partitions.len();
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests;
