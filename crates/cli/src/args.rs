@@ -25,6 +25,11 @@ pub(crate) enum Command {
     /// Look at a cluster
     #[command(subcommand)]
     Cluster(crate::cmd::cluster::Cluster),
+    /// Format, look at and check log dirs on this machine
+    #[command(subcommand)]
+    Storage(crate::cmd::storage::Storage),
+    /// Send a million ride events through a node, read them back and check every one
+    Demo(crate::cmd::demo::Demo),
 }
 
 /// What every command that talks to a cluster takes.

@@ -3,7 +3,9 @@
 pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod consume;
+pub(crate) mod demo;
 pub(crate) mod produce;
+pub(crate) mod storage;
 pub(crate) mod topic;
 
 use crate::args::{Args, Command, Connection};
@@ -19,6 +21,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Config(command) => client_command(command.connection().verbose, config::run(command)),
         Command::Produce(command) => client_command(command.connection.verbose, produce::run(command)),
         Command::Consume(command) => client_command(command.connection.verbose, consume::run(command)),
+        Command::Demo(command) => demo::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Storage(command) => storage::run(command).map(|()| ExitCode::SUCCESS),
         Command::Cluster(command) => client_command(command.connection().verbose, cluster::run(command)),
     }
 }

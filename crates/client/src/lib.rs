@@ -9,6 +9,8 @@ mod consumer;
 mod error;
 mod metadata;
 mod producer;
+#[cfg(test)]
+mod testing;
 
 pub use admin::{
     Admin, ClusterDescription, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym, CreatedTopic, FeatureLevel,
