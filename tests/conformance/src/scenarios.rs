@@ -36,6 +36,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("kafka_takes_over_a_data_dir_and_gives_it_back", exchange::kafka_takes_over),
     ("a_data_dir_that_kafka_formatted_is_taken_over", exchange::kafka_formatted),
     ("a_data_dir_that_storage_format_made_is_shared", exchange::storage_format),
+    ("kafka_starts_on_what_storage_format_made", exchange::kafka_starts_on_ours),
     ("kafka_topics_tool", admin::topics),
     ("kafka_configs_tool", admin::configs),
     ("kafka_get_offsets_and_delete_records_tools", admin::offsets),

@@ -161,7 +161,7 @@ pub(super) fn dump_metadata_of(scene: &Scene<'_>, data: &Path) -> Result<String,
     Ok(dumped)
 }
 
-/// Needs our command line, so it runs whichever broker is under test.
+/// Needs our command line, so it runs whichever broker is under test: every batch and index entry as Kafka's own tool sees them.
 pub(super) fn storage_dump_reads_kafka(scene: &Scene<'_>) -> Result<(), Fault> {
     let program = match peers::thalweg() {
         Err(_) if scene.rig.target == Kind::Kafka => return Err(Fault::Skipped("`thalweg` is not built".to_owned())),
@@ -169,16 +169,28 @@ pub(super) fn storage_dump_reads_kafka(scene: &Scene<'_>) -> Result<(), Fault> {
     };
     let plan = filled(scene, scene.plan_of(Kind::Kafka)?)?;
     let dump = |path: &Path| -> Result<String, Fault> {
-        run(Command::new(&program).args(["storage", "dump"]).arg(path), CLIENT_DEADLINE).map(|said| said.text())
+        run(Command::new(&program).args(["storage", "dump", "--records"]).arg(path), CLIENT_DEADLINE)
+            .map(|said| said.text())
     };
     for suffix in [".log", ".index", ".timeindex", ".snapshot"] {
-        let found = files(&plan.data, "rich-", suffix)?;
-        ensure(!found.is_empty(), || format!("Kafka left no {suffix} file"))?;
-        for path in &found {
-            let dumped = dump(path)?;
-            let is_empty = std::fs::metadata(path).during(path.display())?.len() == 0;
-            ensure(is_empty || !dumped.trim().is_empty(), || format!("nothing printed of {}", path.display()))?;
+        let mut entries = 0;
+        for path in files(&plan.data, "rich-", suffix)? {
+            let ours = dump(&path)?;
+            let theirs = scene.java(|java| java.tool("DumpLogSegments", &["--files", &path.display().to_string()]))?;
+            let (ours, theirs) = (numbers_of_ours(&ours, suffix), numbers_of_kafkas(&theirs, suffix));
+            let differ = ours.iter().zip(&theirs).position(|(a, b)| a != b).unwrap_or(ours.len().min(theirs.len()));
+            let said = || {
+                format!(
+                    "{}: entry {differ}: {:?}, Kafka says {:?}",
+                    path.display(),
+                    ours.get(differ),
+                    theirs.get(differ)
+                )
+            };
+            ensure(ours == theirs, said)?;
+            entries += ours.len();
         }
+        ensure(entries > 5, || format!("only {entries} entries in all {suffix} files"))?;
     }
     let first = dump(&plan.data.join("rich-zstd-1/00000000000000000000.log"))?;
     ensure(first.contains("value 1 ") && first.contains("header "), || {
@@ -187,5 +199,76 @@ pub(super) fn storage_dump_reads_kafka(scene: &Scene<'_>) -> Result<(), Fault> {
     let metadata = files(&plan.data, "__cluster_metadata-0", ".log")?
         .first()
         .map_or_else(|| fail("no metadata log"), |path| dump(path))?;
-    ensure(metadata.contains("rich-zstd"), || format!("no topic in the dump of the metadata log: {}", tail(&metadata)))
+    ensure(metadata.contains("rich-zstd"), || {
+        format!("no topic in the dump of the metadata log: {}", tail(&metadata))
+    })?;
+    verify_notices(&program, &plan.data)
+}
+
+/// The numbers that tell an entry of our dump: a batch's position, first and last offset and count; an index entry's offset (and
+/// position); a producer.
+fn numbers_of_ours(dumped: &str, suffix: &str) -> Vec<Vec<i64>> {
+    let start = match suffix {
+        ".log" => "batch at ",
+        ".index" => "offset ",
+        ".timeindex" => "time ",
+        _ => "producer ",
+    };
+    let entry = |line: &str| match suffix {
+        ".timeindex" => after(line, &[" offset "]),
+        ".log" => after(line, &["batch at ", "offsets ", "..", "records, "]).into_iter().take(3).collect(),
+        ".index" => after(line, &["offset ", "position "]),
+        _ => after(line, &["producer ", "epoch ", "last sequence ", "last offset "]),
+    };
+    dumped.lines().filter(|line| line.starts_with(start)).map(entry).collect()
+}
+
+/// The same numbers from DumpLogSegments.
+fn numbers_of_kafkas(dumped: &str, suffix: &str) -> Vec<Vec<i64>> {
+    let (start, labels): (&str, &[&str]) = match suffix {
+        ".log" => ("baseOffset: ", &[" position: ", "baseOffset: ", "lastOffset: "]),
+        ".index" => ("offset: ", &["offset: ", "position: "]),
+        ".timeindex" => ("timestamp: ", &[" offset: "]),
+        _ => ("producerId: ", &["producerId: ", "producerEpoch: ", "lastSequence: ", "lastOffset: "]),
+    };
+    dumped.lines().filter(|line| line.starts_with(start)).map(|line| after(line, labels)).collect()
+}
+
+/// The number after each label.
+fn after(line: &str, labels: &[&str]) -> Vec<i64> {
+    let number = |label: &&str| {
+        let (_, rest) = line.split_once(*label)?;
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(rest.len());
+        rest[..end].parse().ok()
+    };
+    labels.iter().filter_map(number).collect()
+}
+
+/// `storage verify` passes what Kafka wrote, and with one bit turned it does not.
+fn verify_notices(program: &Path, data: &Path) -> Result<(), Fault> {
+    let verify = || run(Command::new(program).args(["storage", "verify"]).arg(data), CLIENT_DEADLINE);
+    verify().during("verifying what Kafka wrote")?;
+    let log = data.join("rich-none-1/00000000000000000000.log");
+    let mut bytes = std::fs::read(&log).during(log.display())?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&log, bytes).during(log.display())?;
+    ensure(verify().is_err(), || "a segment with a turned bit was verified".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{numbers_of_kafkas, numbers_of_ours};
+
+    #[test]
+    fn both_dumps_are_read_alike() {
+        let ours = "batch at 174: offsets 3..11, 9 records, 330 bytes, epoch 1, none\n  3 2026: key \"offset 1\"\n";
+        let theirs = "Dumping x\nbaseOffset: 3 lastOffset: 11 count: 9 isControl: false position: 174 CreateTime: 1\n";
+        assert_eq!(numbers_of_ours(ours, ".log"), [[174, 3, 11]]);
+        assert_eq!(numbers_of_kafkas(theirs, ".log"), [[174, 3, 11]]);
+        assert_eq!(
+            numbers_of_ours("offset 7 position 90\n", ".index"),
+            numbers_of_kafkas("offset: 7 position: 90\n", ".index")
+        );
+    }
 }

@@ -6,6 +6,7 @@ use super::disk;
 use crate::clients::CODECS;
 use conformance::fault::{Fault, ensure};
 use conformance::node::{Kind, Plan};
+use conformance::peers;
 use conformance::rig::Scene;
 
 /// For Kafka's formatting tool: what Thalweg does not serve yet.
@@ -104,6 +105,30 @@ pub(super) fn kafka_takes_over(scene: &Scene<'_>) -> Result<(), Fault> {
     // A node that lists other ports than before must not be confused by it either: the config has them from here on.
     plan = plan.configured()?;
     there_and_back(scene, plan)
+}
+
+/// Only our formatting tool and then Kafka: a dynamic quorum of one voter, at our default features and at an older release's.
+pub(super) fn kafka_starts_on_ours(scene: &Scene<'_>) -> Result<(), Fault> {
+    if scene.rig.target == Kind::Kafka && peers::thalweg().is_err() {
+        return Err(Fault::Skipped("`thalweg` is not built".to_owned()));
+    }
+    for (further, expected) in [(&[][..], "4.4"), (&["--release-version", "4.0"], "4.0")] {
+        let ours = scene.plan_of(Kind::Thalweg)?.configured()?;
+        ours.format(scene, further)?;
+        let node = ours.taken_over_by(Kind::Kafka).start(scene)?;
+        let address = node.address.as_str();
+        let features = scene.java(|java| {
+            java.peer(&["create", address, "t", "1", "1"])?;
+            java.peer(&["produce-rich", address, "t", "1", "100", "zstd"])?;
+            java.tool("FeatureCommand", &["--bootstrap-server", address, "describe"])
+        })?;
+        let line = features.lines().find(|line| line.contains("metadata.version")).unwrap_or_default().to_owned();
+        ensure(line.contains(&format!("FinalizedVersionLevel: {expected}")), || {
+            format!("want {expected}: {features}")
+        })?;
+        node.stop()?;
+    }
+    Ok(())
 }
 
 /// The folder as `storage format` of the broker under test makes it, with Kafka's own options.
