@@ -4,10 +4,11 @@
 //! base timestamp i64, max timestamp i64, producer id i64, producer epoch i16, base sequence i32, record count i32, records.
 //! The checksum covers everything from the attributes on, so offset and epoch are stamped without touching it.
 
-use crate::compress::{Codec, CompressError, decompress};
+use crate::compress::{Codec, CompressError, Scratch, decompress};
 use crate::crc::crc32c;
-use crate::records::RecordIter;
+use crate::records::{RecordIter, RecordView};
 use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
+use std::ops::ControlFlow;
 
 /// Bytes of a batch before its records.
 pub const BATCH_OVERHEAD: usize = 61;
@@ -267,7 +268,8 @@ impl<'a> BatchView<'a> {
         if computed == stored { Ok(()) } else { Err(BatchError::Checksum { stored, computed }) }
     }
 
-    /// The records. Compressed ones are first decompressed into `scratch`, of which they then borrow.
+    /// The records. Compressed ones are first decompressed into `scratch`, of which they then borrow. Who reads many batches keeps
+    /// a [`Scratch`] and uses [`BatchView::records_in`]; who should not hold a whole batch, [`BatchView::for_each_record`].
     ///
     /// # Errors
     /// When the records cannot be decompressed, or into no more than `bytes_max` bytes. Malformed records are errors of the
@@ -286,6 +288,64 @@ impl<'a> BatchView<'a> {
             }
         };
         Ok(RecordIter::new(&self.header, payload))
+    }
+
+    /// As [`BatchView::records`], with codec contexts that are kept between batches.
+    ///
+    /// # Errors
+    /// As [`BatchView::records`].
+    pub fn records_in<'s>(&self, scratch: &'s mut Scratch, bytes_max: usize) -> Result<RecordIter<'s>, BatchError>
+    where
+        'a: 's,
+    {
+        let codec = self.header.codec().ok_or(CompressError::UnknownCodec)?;
+        if codec == Codec::None {
+            return Ok(RecordIter::new(&self.header, self.payload()));
+        }
+        let mut records = std::mem::take(&mut scratch.records);
+        records.clear();
+        let done = scratch.decompress(codec, self.payload(), bytes_max, &mut records);
+        scratch.records = records;
+        done?;
+        Ok(RecordIter::new(&self.header, &scratch.records))
+    }
+
+    /// Visits the records in order until `visit` breaks. Of a compressed batch one record at a time is held, of at most
+    /// `record_bytes_max` bytes (`max.decompressed.message.bytes`), whatever the batch decompresses to (S23).
+    ///
+    /// # Errors
+    /// When the records cannot be decompressed, one is malformed or over the limit; those before it were visited.
+    pub fn for_each_record(
+        &self,
+        scratch: &mut Scratch,
+        record_bytes_max: usize,
+        visit: impl FnMut(&RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<(), BatchError> {
+        let codec = self.header.codec().ok_or(CompressError::UnknownCodec)?;
+        let done = crate::records::visit(&self.header, codec, self.payload(), scratch, record_bytes_max, visit);
+        scratch.trim();
+        done
+    }
+
+    /// The offset of the first record that has the batch's largest timestamp; `None` when none has, which only damage or another
+    /// broker's mistake can cause.
+    ///
+    /// # Errors
+    /// As [`BatchView::for_each_record`].
+    pub fn offset_of_max_timestamp(
+        &self,
+        scratch: &mut Scratch,
+        record_bytes_max: usize,
+    ) -> Result<Option<Offset>, BatchError> {
+        let mut found = None;
+        self.for_each_record(scratch, record_bytes_max, |record| {
+            if record.timestamp == self.header.max_timestamp {
+                found = Some(record.offset);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Building batches: a producer's, the metadata log's, control batches.
 
 use crate::batch::{BATCH_OVERHEAD, BatchHeader, CRC_FROM, TimestampType, attribute};
-use crate::compress::{Codec, Compression, compress};
+use crate::compress::{Codec, Compression, Scratch};
 use crate::crc::crc32c;
 use crate::varint::{len_i64, put_i32, put_i64};
 use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
@@ -115,6 +115,22 @@ impl BatchBuilder {
         delta
     }
 
+    /// Adds a record unless the batch would then take more than `bytes_max` bytes without compression; `None` when it did not
+    /// fit. The first record always fits: a record larger than a batch goes in a batch of its own.
+    ///
+    /// # Panics
+    /// As [`BatchBuilder::append`].
+    pub fn try_append(&mut self, record: &NewRecord<'_>, bytes_max: usize) -> Option<i32> {
+        (self.is_empty() || self.size_with(record) <= bytes_max).then(|| self.append(record))
+    }
+
+    /// Empties it for the next batch, keeping its memory.
+    pub fn reset(&mut self, options: BatchOptions) {
+        let mut records = std::mem::take(&mut self.records);
+        records.clear();
+        *self = Self { records, ..Self::new(options) };
+    }
+
     /// Bytes that the batch would have without compression.
     #[must_use]
     pub fn uncompressed_size(&self) -> usize {
@@ -142,19 +158,27 @@ impl BatchBuilder {
         self.count == 0
     }
 
-    /// The batch's bytes.
+    /// The batch's bytes. Who builds many keeps a [`Scratch`] and uses [`BatchBuilder::build_in`].
     ///
     /// # Panics
     /// When there is no record: an empty batch is not appended.
     #[must_use]
     pub fn build(&self) -> Vec<u8> {
+        self.build_in(&mut Scratch::default())
+    }
+
+    /// The batch's bytes, compressed with contexts that are kept between batches.
+    ///
+    /// # Panics
+    /// As [`BatchBuilder::build`].
+    #[must_use]
+    pub fn build_in(&self, scratch: &mut Scratch) -> Vec<u8> {
         assert!(self.count > 0, "a batch needs a record");
         let options = &self.options;
-        let mut bytes = vec![0; BATCH_OVERHEAD];
-        match options.compression.codec {
-            Codec::None => bytes.extend_from_slice(&self.records),
-            _ => compress(options.compression, &self.records, &mut bytes),
-        }
+        let room = if options.compression.codec == Codec::None { self.records.len() } else { self.records.len() / 2 };
+        let mut bytes = Vec::with_capacity(BATCH_OVERHEAD + room);
+        bytes.resize(BATCH_OVERHEAD, 0);
+        scratch.compress(options.compression, &self.records, &mut bytes);
         let mut attributes = options.compression.codec as i16;
         attributes |= if options.transactional { attribute::TRANSACTIONAL } else { 0 };
         attributes |= if options.control { attribute::CONTROL } else { 0 };

@@ -2,7 +2,9 @@
 //!
 //! Written here, not in the protocol crate, because log formats outlive wire versions and raft reads them without knowing the wire.
 
-use base::{NodeId, Timestamp, Uuid};
+use crate::builder::{BatchBuilder, BatchOptions, NewRecord};
+use crate::records::RecordView;
+use base::{LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Timestamp, Uuid};
 
 /// The type of a control record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +55,106 @@ impl ControlType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the value of a {0:?} control record is malformed")]
 pub struct MalformedControl(pub ControlType);
+
+/// What a control record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlRecord {
+    /// A transaction was aborted.
+    Abort(EndTxnMarker),
+    /// A transaction was committed.
+    Commit(EndTxnMarker),
+    /// A leader's epoch begins.
+    LeaderChange(LeaderChange),
+    /// A snapshot begins.
+    SnapshotHeader(SnapshotHeader),
+    /// A snapshot ends.
+    SnapshotFooter(SnapshotFooter),
+    /// kraft.version changes.
+    KRaftVersion(KRaftVersion),
+    /// The voters change.
+    KRaftVoters(Voters),
+}
+
+impl ControlRecord {
+    /// Its type.
+    #[must_use]
+    pub fn control_type(&self) -> ControlType {
+        match self {
+            ControlRecord::Abort(_) => ControlType::Abort,
+            ControlRecord::Commit(_) => ControlType::Commit,
+            ControlRecord::LeaderChange(_) => ControlType::LeaderChange,
+            ControlRecord::SnapshotHeader(_) => ControlType::SnapshotHeader,
+            ControlRecord::SnapshotFooter(_) => ControlType::SnapshotFooter,
+            ControlRecord::KRaftVersion(_) => ControlType::KRaftVersion,
+            ControlRecord::KRaftVoters(_) => ControlType::KRaftVoters,
+        }
+    }
+
+    /// The bytes of its value.
+    #[must_use]
+    pub fn encode_value(&self) -> Vec<u8> {
+        match self {
+            ControlRecord::Abort(marker) | ControlRecord::Commit(marker) => marker.encode(),
+            ControlRecord::LeaderChange(change) => change.encode(),
+            ControlRecord::SnapshotHeader(header) => header.encode(),
+            ControlRecord::SnapshotFooter(footer) => footer.encode(),
+            ControlRecord::KRaftVersion(version) => version.encode(),
+            ControlRecord::KRaftVoters(voters) => voters.encode(),
+        }
+    }
+
+    /// What a record of a control batch says; `None` for a type that is not known, which a reader skips.
+    ///
+    /// # Errors
+    /// When the value is malformed.
+    pub fn decode(record: &RecordView<'_>) -> Result<Option<ControlRecord>, MalformedControl> {
+        let Some(kind) = record.key.and_then(ControlType::from_key) else { return Ok(None) };
+        let value = record.value.ok_or(MalformedControl(kind))?;
+        let marker = || EndTxnMarker::decode(value).ok_or(MalformedControl(kind));
+        Ok(Some(match kind {
+            ControlType::Abort => ControlRecord::Abort(marker()?),
+            ControlType::Commit => ControlRecord::Commit(marker()?),
+            ControlType::LeaderChange => ControlRecord::LeaderChange(LeaderChange::decode(value)?),
+            ControlType::SnapshotHeader => ControlRecord::SnapshotHeader(SnapshotHeader::decode(value)?),
+            ControlType::SnapshotFooter => ControlRecord::SnapshotFooter(SnapshotFooter),
+            ControlType::KRaftVersion => ControlRecord::KRaftVersion(KRaftVersion::decode(value)?),
+            ControlType::KRaftVoters => ControlRecord::KRaftVoters(Voters::decode(value)?),
+        }))
+    }
+}
+
+/// A control batch of the metadata log or a snapshot. Kafka writes several records in one batch where they belong together, such
+/// as a leader's first batch of a dynamic quorum: leader change, kraft.version, voters.
+///
+/// # Panics
+/// When there is no record.
+#[must_use]
+pub fn batch(base_offset: Offset, leader_epoch: LeaderEpoch, now: Timestamp, records: &[ControlRecord]) -> Vec<u8> {
+    let options = BatchOptions { base_offset, leader_epoch, control: true, ..BatchOptions::default() };
+    build(options, now, records)
+}
+
+/// The batch that ends a transaction in a partition: [`ControlRecord::Abort`] or [`ControlRecord::Commit`].
+#[must_use]
+pub fn end_txn_batch(
+    producer_id: ProducerId,
+    producer_epoch: ProducerEpoch,
+    now: Timestamp,
+    record: &ControlRecord,
+) -> Vec<u8> {
+    let options =
+        BatchOptions { producer_id, producer_epoch, transactional: true, control: true, ..BatchOptions::default() };
+    build(options, now, std::slice::from_ref(record))
+}
+
+fn build(options: BatchOptions, timestamp: Timestamp, records: &[ControlRecord]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(options);
+    for record in records {
+        let (key, value) = (record.control_type().key(), record.encode_value());
+        builder.append(&NewRecord { timestamp, key: Some(&key), value: Some(&value), headers: &[] });
+    }
+    builder.build()
+}
 
 /// The value of a transaction marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

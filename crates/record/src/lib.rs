@@ -14,7 +14,7 @@ mod varint;
 
 pub use batch::{BATCH_OVERHEAD, BatchError, BatchHeader, BatchView, Batches, LOG_OVERHEAD, TimestampType};
 pub use builder::{BatchBuilder, BatchOptions, Header, NewRecord};
-pub use compress::{Codec, CompressError, Compression, compress, decompress};
+pub use compress::{Codec, CompressError, Compression, Scratch, compress, decompress};
 pub use crc::crc32c;
 pub use records::{HeaderIter, RecordIter, RecordView};
-pub use validate::{ProducePolicy, Rejection, Scratch, ValidBatch, validate};
+pub use validate::{DECOMPRESSED_BATCH_BYTES_MAX, ProducePolicy, Rejection, StampedHeader, ValidBatch, validate};

@@ -3,8 +3,12 @@
 //! A record: length varint, attributes i8, timestamp delta varlong, offset delta varint, key, value, headers.
 
 use crate::batch::{BatchError, BatchHeader, TimestampType};
-use crate::varint::get_i64;
+use crate::compress::{Codec, CompressError, Reader, Scratch};
+use crate::validate::DECOMPRESSED_BATCH_BYTES_MAX;
+use crate::varint::{get_i32, get_i64};
 use base::{Offset, Timestamp};
+use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +22,7 @@ pub struct RecordView<'a> {
     /// Its value; none is a tombstone.
     pub value: Option<&'a [u8]>,
     headers: &'a [u8],
-    header_count: u32,
+    header_count: i32,
 }
 
 impl<'a> RecordView<'a> {
@@ -27,24 +31,45 @@ impl<'a> RecordView<'a> {
     pub fn headers(&self) -> HeaderIter<'a> {
         HeaderIter { rest: Fields(self.headers), left: self.header_count }
     }
+
+    /// Reads the record whose bytes, its length not included, `body` is.
+    fn read(header: &BatchHeader, body: &'a [u8]) -> Result<RecordView<'a>, &'static str> {
+        let mut fields = Fields(body);
+        fields.take(1)?;
+        let timestamp_delta = fields.long()?;
+        let offset_delta = fields.int()?;
+        let key = fields.bytes()?;
+        let value = fields.bytes()?;
+        let header_count = fields.int()?;
+        let headers = fields.0;
+        fields.check_headers(header_count)?;
+        let timestamp = match header.timestamp_type() {
+            TimestampType::LogAppendTime => header.max_timestamp,
+            TimestampType::CreateTime => Timestamp(header.base_timestamp.0.wrapping_add(timestamp_delta)),
+        };
+        let offset = Offset(header.base_offset.0.saturating_add(i64::from(offset_delta)));
+        Ok(RecordView { offset, timestamp, key, value, headers, header_count })
+    }
 }
 
-/// The headers of a record: already checked, so there is no error.
+/// The headers of a record: already checked, so there is no error. A key that is not UTF-8 comes with its bad bytes replaced,
+/// as in Java; no broker refuses one.
 #[derive(Clone, Debug)]
 pub struct HeaderIter<'a> {
     rest: Fields<'a>,
-    left: u32,
+    left: i32,
 }
 
 impl<'a> Iterator for HeaderIter<'a> {
-    type Item = (&'a str, Option<&'a [u8]>);
+    type Item = (Cow<'a, str>, Option<&'a [u8]>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
+        if self.left <= 0 {
             return None;
         }
         self.left -= 1;
-        self.rest.header().ok()
+        let (key, value) = self.rest.header().ok()?;
+        Some((String::from_utf8_lossy(key), value))
     }
 }
 
@@ -62,28 +87,8 @@ impl<'a> RecordIter<'a> {
     }
 
     fn read(&mut self) -> Result<RecordView<'a>, &'static str> {
-        let length = self.rest.int()?;
-        let length = usize::try_from(length).map_err(|_| "a negative length")?;
-        let mut fields = Fields(self.rest.take(length)?);
-        fields.take(1)?;
-        let timestamp_delta = fields.int()?;
-        let offset_delta = i32::try_from(fields.int()?).map_err(|_| "an offset delta beyond 32 bits")?;
-        let key = fields.bytes()?;
-        let value = fields.bytes()?;
-        let header_count = u32::try_from(fields.int()?).map_err(|_| "an impossible count of headers")?;
-        let headers = fields.0;
-        for _ in 0..header_count {
-            fields.header()?;
-        }
-        if !fields.0.is_empty() {
-            return Err("bytes after the last header");
-        }
-        let timestamp = match self.header.timestamp_type() {
-            TimestampType::LogAppendTime => self.header.max_timestamp,
-            TimestampType::CreateTime => Timestamp(self.header.base_timestamp.0.wrapping_add(timestamp_delta)),
-        };
-        let offset = Offset(self.header.base_offset.0.saturating_add(i64::from(offset_delta)));
-        Ok(RecordView { offset, timestamp, key, value, headers, header_count })
+        let length = usize::try_from(self.rest.int()?).map_err(|_| "a negative length")?;
+        RecordView::read(&self.header, self.rest.take(length)?)
     }
 }
 
@@ -107,38 +112,140 @@ impl<'a> Iterator for RecordIter<'a> {
     }
 }
 
+/// Visits the records until `visit` breaks, holding one record of a compressed batch at a time.
+pub(crate) fn visit(
+    header: &BatchHeader,
+    codec: Codec,
+    payload: &[u8],
+    scratch: &mut Scratch,
+    record_bytes_max: usize,
+    mut visit: impl FnMut(&RecordView<'_>) -> ControlFlow<()>,
+) -> Result<(), BatchError> {
+    if codec == Codec::None {
+        for record in RecordIter::new(header, payload) {
+            if visit(&record?).is_break() {
+                break;
+            }
+        }
+        return Ok(());
+    }
+    let source = scratch.contexts.reader(codec, payload, DECOMPRESSED_BATCH_BYTES_MAX)?;
+    let mut stream = Stream { source, window: &mut scratch.window, from: 0, to: 0, passed: 0 };
+    for index in 0..header.record_count {
+        let malformed = |what| BatchError::Record { index, what };
+        let body = stream.next(record_bytes_max)?.map_err(malformed)?;
+        if visit(&RecordView::read(header, body).map_err(malformed)?).is_break() {
+            return Ok(());
+        }
+    }
+    if stream.hold(1)? {
+        return Err(BatchError::Record { index: header.record_count, what: "bytes after the last record" });
+    }
+    Ok(())
+}
+
+/// A window over decompressed bytes that grows, with what has arrived, until a whole record is in it.
+struct Stream<'a, 'w> {
+    source: Reader<'a>,
+    window: &'w mut Vec<u8>,
+    from: usize,
+    to: usize,
+    passed: usize,
+}
+
+impl Stream<'_, '_> {
+    fn next(&mut self, record_bytes_max: usize) -> Result<Result<&[u8], &'static str>, CompressError> {
+        self.hold(5)?;
+        let Some((length, len)) = get_i32(&self.window[self.from..self.to]) else { return Ok(Err(BAD_VARINT)) };
+        let Ok(length) = usize::try_from(length) else { return Ok(Err("a negative length")) };
+        if length > record_bytes_max {
+            return Err(CompressError::TooLarge(record_bytes_max));
+        }
+        if !self.hold(len + length)? {
+            return Ok(Err("a length goes past the end"));
+        }
+        let start = self.from + len;
+        self.from = start + length;
+        Ok(Ok(&self.window[start..self.from]))
+    }
+
+    /// Brings `len` bytes into the window; false when the stream ends before.
+    fn hold(&mut self, len: usize) -> Result<bool, CompressError> {
+        const WINDOW: usize = 16 * 1024;
+        while self.to - self.from < len {
+            self.window.copy_within(self.from..self.to, 0);
+            (self.from, self.to) = (0, self.to - self.from);
+            if self.to == self.window.len() {
+                self.window.resize((self.to * 2).max(WINDOW), 0);
+            }
+            let n = self.source.read(&mut self.window[self.to..])?;
+            if n == 0 {
+                return Ok(false);
+            }
+            self.to += n;
+            self.passed = self.passed.saturating_add(n);
+            if self.passed > DECOMPRESSED_BATCH_BYTES_MAX {
+                return Err(CompressError::TooLarge(DECOMPRESSED_BATCH_BYTES_MAX));
+            }
+        }
+        Ok(true)
+    }
+}
+
 /// A cursor over a record's fields.
 #[derive(Clone, Copy, Debug)]
-struct Fields<'a>(&'a [u8]);
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
+
+const BAD_VARINT: &str = "a variable-length integer is cut off or too long";
 
 impl<'a> Fields<'a> {
     #[inline]
-    fn int(&mut self) -> Result<i64, &'static str> {
-        let (value, len) = get_i64(self.0).ok_or("a variable-length integer is cut off or too long")?;
+    pub(crate) fn int(&mut self) -> Result<i32, &'static str> {
+        let (value, len) = get_i32(self.0).ok_or(BAD_VARINT)?;
         self.0 = &self.0[len..];
         Ok(value)
     }
 
     #[inline]
-    fn take(&mut self, len: usize) -> Result<&'a [u8], &'static str> {
+    pub(crate) fn long(&mut self) -> Result<i64, &'static str> {
+        let (value, len) = get_i64(self.0).ok_or(BAD_VARINT)?;
+        self.0 = &self.0[len..];
+        Ok(value)
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], &'static str> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or("a length goes past the end")?;
         self.0 = rest;
         Ok(taken)
     }
 
+    /// Bytes with their length; `None` for null.
     #[inline]
-    fn bytes(&mut self) -> Result<Option<&'a [u8]>, &'static str> {
+    pub(crate) fn bytes(&mut self) -> Result<Option<&'a [u8]>, &'static str> {
         match self.int()? {
             -1 => Ok(None),
             len => Ok(Some(self.take(usize::try_from(len).map_err(|_| "a negative length")?)?)),
         }
     }
 
+    /// Walks over `count` headers, after which nothing may be left.
     #[inline]
-    fn header(&mut self) -> Result<(&'a str, Option<&'a [u8]>), &'static str> {
-        let key = self.bytes()?.ok_or("a header without a key")?;
-        let key = std::str::from_utf8(key).map_err(|_| "a header's key is not UTF-8")?;
-        Ok((key, self.bytes()?))
+    pub(crate) fn check_headers(&mut self, count: i32) -> Result<(), &'static str> {
+        if count != 0 {
+            // A header takes at least two bytes: a count beyond the bytes is refused before it is looped over (S23).
+            if usize::try_from(count).map_or(true, |count| count > self.0.len()) {
+                return Err("an impossible count of headers");
+            }
+            for _ in 0..count {
+                self.header()?;
+            }
+        }
+        if self.0.is_empty() { Ok(()) } else { Err("bytes after the last header") }
+    }
+
+    fn header(&mut self) -> Result<(&'a [u8], Option<&'a [u8]>), &'static str> {
+        Ok((self.bytes()?.ok_or("a header without a key")?, self.bytes()?))
     }
 }
 

@@ -1,23 +1,29 @@
 //! Validation of a produced batch, as Kafka does it before an append (KIP-98, KIP-467, KIP-937).
 //!
 //! The result borrows the frame it came in: only a wrong max timestamp, LogAppendTime or another codec make new bytes. Compressed
-//! records are walked through a bounded stream, so memory stays flat whatever they decompress to (S16).
+//! records are walked through a bounded stream, so memory stays flat whatever they decompress to (S16). Stricter than Kafka in
+//! four places, each of which would give a consumer something it cannot read or misreads: offset deltas must be 0 to n-1 (Kafka
+//! rewrites a compressed batch that has others and stores an uncompressed one as it is), compressed bytes must end where their
+//! records do, and neither the LogAppendTime bit nor a delete horizon may come from a producer.
+//!
+//! What needs more than the batch is checked elsewhere: sequence and epoch against the log, zstd against the request's version.
 
 mod walk;
 
 use crate::batch::{BATCH_OVERHEAD, BatchError, BatchHeader, BatchView, CRC_FROM, TimestampType, attribute};
-use crate::compress::{Codec, CompressError, Compression, Compressor, reader};
+use crate::compress::{Codec, CompressError, Compression, Scratch};
 use crate::crc::crc32c_of_two;
 use base::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 use std::borrow::Cow;
-use std::io::{Read, Write};
+use walk::{Fault, Limits, Walk};
 
 /// The numbers that validation needs of topic and node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducePolicy {
     /// `max.message.bytes`: the largest batch, in bytes as it is stored.
     pub batch_bytes_max: usize,
-    /// `max.decompressed.message.bytes`: the most that the records may decompress to.
+    /// `max.decompressed.message.bytes`: the most that one record of a compressed batch may take when decompressed. The whole
+    /// batch is bounded by [`DECOMPRESSED_BATCH_BYTES_MAX`].
     pub decompressed_bytes_max: usize,
     /// `message.timestamp.type`.
     pub timestamp_type: TimestampType,
@@ -54,16 +60,23 @@ impl Rejection {
     }
 }
 
+/// The most that all records of a batch may decompress to: what a Java consumer could count. Only time is at stake, the walk
+/// keeps nothing.
+pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = i32::MAX as usize;
+
 impl From<BatchError> for Rejection {
     fn from(error: BatchError) -> Self {
         let code = match error {
-            BatchError::Checksum { .. } | BatchError::Truncated { .. } | BatchError::InvalidLength(_) => {
-                ErrorCode::CorruptMessage
+            BatchError::Checksum { .. } | BatchError::InvalidLength(_) => ErrorCode::CorruptMessage,
+            // A magic that never was comes from damage; 0 and 1 come from a client before Kafka 0.11.
+            BatchError::UnsupportedMagic(magic) if magic > 1 => ErrorCode::CorruptMessage,
+            // A batch that is cut off is no batch at all to Kafka.
+            BatchError::UnsupportedMagic(_) | BatchError::Truncated { .. } | BatchError::Record { .. } => {
+                ErrorCode::InvalidRecord
             }
-            BatchError::UnsupportedMagic(_) => ErrorCode::InvalidRecord,
-            BatchError::Record { .. } => ErrorCode::InvalidRecord,
             BatchError::Compression(CompressError::UnknownCodec) => ErrorCode::UnsupportedCompressionType,
-            BatchError::Compression(CompressError::Corrupt(_)) => ErrorCode::CorruptMessage,
+            // The checksum was right, so sending the same bytes again would not help: not the retriable CORRUPT_MESSAGE.
+            BatchError::Compression(CompressError::Corrupt(_)) => ErrorCode::InvalidRecord,
             BatchError::Compression(CompressError::TooLarge(_)) => ErrorCode::MessageTooLarge,
         };
         Rejection::new(code, error.to_string())
@@ -76,11 +89,9 @@ impl From<CompressError> for Rejection {
     }
 }
 
-/// Buffers that validation reuses from batch to batch.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    window: Vec<u8>,
-}
+/// The 61 header bytes as they are stored: base offset, leader epoch, and under LogAppendTime the time and its checksum are set.
+/// A log writes them and [`ValidBatch::payload`] with one gathered write, so the received frame is never changed.
+pub type StampedHeader = [u8; BATCH_OVERHEAD];
 
 /// A batch that may be appended: the proof that storage takes.
 #[derive(Clone, Debug)]
@@ -116,8 +127,15 @@ impl ValidBatch<'_> {
 
     /// The header's bytes with base offset and leader epoch set. The checksum covers neither.
     #[must_use]
-    pub fn stamp(&self, base_offset: Offset, leader_epoch: LeaderEpoch) -> [u8; BATCH_OVERHEAD] {
+    pub fn stamp(&self, base_offset: Offset, leader_epoch: LeaderEpoch) -> StampedHeader {
         BatchHeader { base_offset, leader_epoch, ..self.header }.to_bytes()
+    }
+
+    /// What the time index says of it when it is appended at `base_offset`: its largest timestamp, under its last offset, as Kafka
+    /// does without looking for the record that has it ([`BatchView::offset_of_max_timestamp`] does).
+    #[must_use]
+    pub fn time_index_entry(&self, base_offset: Offset) -> (Timestamp, Offset) {
+        (self.header.max_timestamp, BatchHeader { base_offset, ..self.header }.last_offset())
     }
 
     /// The bytes after the header.
@@ -153,13 +171,19 @@ pub fn validate<'a>(
     if !rest.is_empty() {
         return Err(Rejection::invalid("a partition of a Produce request holds exactly one record batch"));
     }
+    if batch.header.base_offset != Offset::ZERO {
+        let why = format!("the base offset of a produced batch is 0, not {}", batch.header.base_offset);
+        return Err(Rejection::invalid(why));
+    }
     if batch.header.size > policy.batch_bytes_max {
         return Err(too_large(batch.header.size, policy));
     }
     batch.verify_crc()?;
     let codec = check_header(&batch.header)?;
-    let walked = walk_records(&batch, codec, policy, scratch)?;
-    finish(&batch, codec, walked, policy)
+    let done =
+        walk_records(&batch, codec, policy, scratch).and_then(|walked| finish(&batch, codec, walked, policy, scratch));
+    scratch.trim();
+    done
 }
 
 fn too_large(size: usize, policy: &ProducePolicy) -> Rejection {
@@ -202,6 +226,8 @@ fn check_header(header: &BatchHeader) -> Result<Codec, Rejection> {
 /// What the walk over the records found.
 struct Walked {
     max_timestamp: Timestamp,
+    /// Bytes that the records take when not compressed.
+    records_bytes: usize,
 }
 
 fn walk_records(
@@ -210,31 +236,42 @@ fn walk_records(
     policy: &ProducePolicy,
     scratch: &mut Scratch,
 ) -> Result<Walked, Rejection> {
-    let mut checks =
-        Checks { policy, base: batch.header.base_timestamp, max_timestamp: i64::MIN, errors: Vec::new(), code: None };
-    let count = batch.header.record_count;
-    match codec {
-        Codec::None => walk::slice(batch.payload(), count, &mut |record| checks.record(record))?,
+    let mut checks = Checks::new(policy, &batch.header);
+    let (payload, count) = (batch.payload(), batch.header.record_count);
+    let records_bytes = match codec {
+        Codec::None => {
+            walk::slice(payload, count, |record| checks.record(&record)).map_err(malformed)?;
+            payload.len()
+        }
         codec => {
-            let source = reader(codec, batch.payload())?;
-            let limit = policy.decompressed_bytes_max;
-            walk::stream(source, codec, limit, &mut scratch.window, count, &mut |record| checks.record(record))?;
+            let limits = Limits { record: policy.decompressed_bytes_max, total: DECOMPRESSED_BATCH_BYTES_MAX };
+            let source = scratch.contexts.reader(codec, payload, limits.total)?;
+            walk::stream(source, limits, &mut scratch.window, count, |record| checks.record(&record))
+                .map_err(malformed)?
+        }
+    };
+    let max_timestamp = checks.finish()?;
+    Ok(Walked { max_timestamp, records_bytes })
+}
+
+#[cold]
+fn malformed((index, fault): (i32, Fault)) -> Rejection {
+    match fault {
+        Fault::Malformed(what) => BatchError::Record { index, what }.into(),
+        Fault::Compression(error) => error.into(),
+        Fault::RecordTooLarge(len) => {
+            Rejection::invalid(format!("record {index} of {len} bytes is over max.decompressed.message.bytes"))
         }
     }
-    checks.finish()
 }
 
-/// What [`walk`] tells of each record.
-pub(crate) struct Walk {
-    index: i32,
-    timestamp_delta: i64,
-    has_key: bool,
-}
-
+/// What is checked of each record against the policy. The timestamps' bounds are worked out once.
 struct Checks<'p> {
     policy: &'p ProducePolicy,
-    base: Timestamp,
-    max_timestamp: i64,
+    base: i64,
+    timestamp_min: i64,
+    timestamp_max: i64,
+    largest: i64,
     errors: Vec<(u32, String)>,
     code: Option<ErrorCode>,
 }
@@ -242,39 +279,52 @@ struct Checks<'p> {
 /// More single errors than this say nothing new, and each costs memory.
 const RECORD_ERRORS_MAX: usize = 1_000;
 
-impl Checks<'_> {
+impl<'p> Checks<'p> {
+    fn new(policy: &'p ProducePolicy, header: &BatchHeader) -> Self {
+        let bounded = policy.timestamp_type == TimestampType::CreateTime;
+        Checks {
+            policy,
+            base: header.base_timestamp.0,
+            timestamp_min: if bounded { policy.now.0.saturating_sub(policy.timestamp_before_ms_max) } else { i64::MIN },
+            timestamp_max: if bounded { policy.now.0.saturating_add(policy.timestamp_after_ms_max) } else { i64::MAX },
+            // As in Kafka, timestamps before "none" do not count.
+            largest: Timestamp::NONE.0,
+            errors: Vec::new(),
+            code: None,
+        }
+    }
+
     #[inline]
-    fn record(&mut self, record: Walk) {
-        let timestamp = self.base.0.wrapping_add(record.timestamp_delta);
-        self.max_timestamp = self.max_timestamp.max(timestamp);
-        if self.policy.compacted && !record.has_key {
-            self.fail(record.index, ErrorCode::InvalidRecord, || {
-                "a compacted topic takes no record without a key".to_owned()
-            });
-        }
-        if self.policy.timestamp_type == TimestampType::CreateTime && timestamp != Timestamp::NONE.0 {
-            let age = self.policy.now.0.saturating_sub(timestamp);
-            if age > self.policy.timestamp_before_ms_max || age.saturating_neg() > self.policy.timestamp_after_ms_max {
-                let (now, before, after) =
-                    (self.policy.now.0, self.policy.timestamp_before_ms_max, self.policy.timestamp_after_ms_max);
-                self.fail(record.index, ErrorCode::InvalidTimestamp, || {
-                    format!("timestamp {timestamp} is out of range: at {now} it may lie {before} ms before and {after} ms after")
-                });
-            }
+    fn record(&mut self, record: &Walk) {
+        let timestamp = self.base.wrapping_add(record.timestamp_delta);
+        self.largest = self.largest.max(timestamp);
+        let out_of_range = timestamp < self.timestamp_min || timestamp > self.timestamp_max;
+        if (self.policy.compacted && !record.has_key) || (out_of_range && timestamp != Timestamp::NONE.0) {
+            self.fail(record, timestamp);
         }
     }
 
+    /// One error a record, and a missing key comes first, as in Kafka.
     #[cold]
-    fn fail(&mut self, index: i32, code: ErrorCode, message: impl FnOnce() -> String) {
-        self.code.get_or_insert(code);
+    fn fail(&mut self, record: &Walk, timestamp: i64) {
+        let (code, why) = if self.policy.compacted && !record.has_key {
+            (ErrorCode::InvalidRecord, "a compacted topic takes no record without a key".to_owned())
+        } else {
+            let (min, max) = (self.timestamp_min, self.timestamp_max);
+            (ErrorCode::InvalidTimestamp, format!("timestamp {timestamp} is out of range: {min} to {max} is allowed"))
+        };
+        // A single bad timestamp makes INVALID_TIMESTAMP the code of the batch.
+        if self.code != Some(ErrorCode::InvalidTimestamp) {
+            self.code = Some(code);
+        }
         if self.errors.len() < RECORD_ERRORS_MAX {
-            self.errors.push((u32::try_from(index).unwrap_or(0), message()));
+            self.errors.push((u32::try_from(record.index).unwrap_or(0), why));
         }
     }
 
-    fn finish(self) -> Result<Walked, Rejection> {
+    fn finish(self) -> Result<Timestamp, Rejection> {
         match self.code {
-            None => Ok(Walked { max_timestamp: Timestamp(self.max_timestamp) }),
+            None => Ok(Timestamp(self.largest)),
             Some(code) => Err(Rejection {
                 code,
                 message: format!("one or more records of the batch are invalid: {}", self.errors[0].1),
@@ -289,6 +339,7 @@ fn finish<'a>(
     codec: Codec,
     walked: Walked,
     policy: &ProducePolicy,
+    scratch: &mut Scratch,
 ) -> Result<ValidBatch<'a>, Rejection> {
     let mut header = batch.header;
     header.max_timestamp = walked.max_timestamp;
@@ -300,12 +351,9 @@ fn finish<'a>(
     if let Some(target) = policy.compression
         && target.codec != codec
     {
-        payload = Cow::Owned(recompress(codec, target, batch.payload(), policy)?);
+        payload = Cow::Owned(recompress(batch.payload(), codec, walked.records_bytes, target, policy, scratch)?);
         header.attributes = (header.attributes & !attribute::CODEC) | target.codec as i16;
         header.size = BATCH_OVERHEAD + payload.len();
-        if header.size > policy.batch_bytes_max {
-            return Err(too_large(header.size, policy));
-        }
     }
     if header != batch.header {
         header.crc = crc32c_of_two(&header.to_bytes()[CRC_FROM..], &payload);
@@ -314,26 +362,36 @@ fn finish<'a>(
 }
 
 /// The records in another codec, through a fixed window; gives up as soon as the batch would be too large to append.
-fn recompress(from: Codec, to: Compression, payload: &[u8], policy: &ProducePolicy) -> Result<Vec<u8>, Rejection> {
-    let mut source = reader(from, payload)?;
-    let mut out = Vec::with_capacity(payload.len());
-    let mut chunk = vec![0_u8; 16 * 1024];
-    let mut passed = 0_usize;
-    let mut writer = Compressor::new(to, &mut out);
+fn recompress(
+    payload: &[u8],
+    from: Codec,
+    records_bytes: usize,
+    to: Compression,
+    policy: &ProducePolicy,
+    scratch: &mut Scratch,
+) -> Result<Vec<u8>, Rejection> {
+    let mut out = Vec::new();
+    // The contexts of two codecs are in use at once, and blocks share a buffer: so the target brings its own.
+    let mut target = std::mem::take(&mut scratch.target);
+    let mut writer = target.writer(to, Some(records_bytes), &mut out);
+    let mut source = scratch.contexts.reader(from, payload, DECOMPRESSED_BATCH_BYTES_MAX)?;
+    let window = &mut scratch.window;
+    window.resize(walk::WINDOW, 0);
     loop {
-        let n = source.read(&mut chunk).map_err(|_| CompressError::Corrupt(from.name()))?;
+        let n = source.read(window)?;
         if n == 0 {
             break;
         }
-        passed += n;
-        if to.codec == Codec::None && passed + BATCH_OVERHEAD > policy.batch_bytes_max {
-            return Err(too_large(passed + BATCH_OVERHEAD, policy));
+        writer.write(&window[..n], &mut out);
+        if out.len() + BATCH_OVERHEAD > policy.batch_bytes_max {
+            return Err(too_large(out.len() + BATCH_OVERHEAD, policy));
         }
-        writer
-            .write_all(&chunk[..n])
-            .map_err(|error| Rejection::new(ErrorCode::UnknownServerError, error.to_string()))?;
     }
-    writer.finish().map_err(|error| Rejection::new(ErrorCode::UnknownServerError, error.to_string()))?;
+    writer.finish(&mut out);
+    scratch.target = target;
+    if out.len() + BATCH_OVERHEAD > policy.batch_bytes_max {
+        return Err(too_large(out.len() + BATCH_OVERHEAD, policy));
+    }
     Ok(out)
 }
 

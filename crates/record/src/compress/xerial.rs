@@ -1,107 +1,106 @@
-//! The framing that snappy-java puts around raw snappy blocks: a 16-byte header, then blocks of int32 length and bytes.
+//! The framing that snappy-java puts around raw snappy blocks: a 16-byte header, then blocks of int32 length and bytes. A frame
+//! may follow a frame.
 
 use super::CompressError;
-use std::io::{self, Read, Write};
+use super::stream::{Blocks, copy};
+use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
 const MAGIC: &[u8; 8] = b"\x82SNAPPY\0";
 const HEADER: &[u8; 16] = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 /// Uncompressed bytes of a block, as snappy-java's default and Kafka's.
 const BLOCK: usize = 32 * 1024;
-/// No block of a sound producer holds more; the block's own claim is checked against it before memory is taken.
-const BLOCK_MAX: usize = 64 * 1024 * 1024;
+/// Snappy cannot shrink by more than about 1 to 21, so a larger claim is a lie and memory follows the bytes received.
+const RATIO_MAX: usize = 32;
+const CORRUPT: CompressError = CompressError::Corrupt("snappy");
 
-/// Writes blocks as they fill.
 pub(crate) struct Writer<'a> {
-    out: &'a mut Vec<u8>,
-    block: Vec<u8>,
-    encoder: snap::raw::Encoder,
+    encoder: &'a mut Encoder,
+    blocks: Blocks<'a>,
+    packed: &'a mut Vec<u8>,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+    pub(super) fn new(
+        encoder: &'a mut Encoder,
+        block: &'a mut Vec<u8>,
+        packed: &'a mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Self {
         out.extend_from_slice(HEADER);
-        Self { out, block: Vec::with_capacity(BLOCK), encoder: snap::raw::Encoder::new() }
+        packed.resize(packed.len().max(max_compress_len(BLOCK)), 0);
+        Self { encoder, blocks: Blocks::new(BLOCK, block), packed }
     }
 
-    fn flush_block(&mut self) -> io::Result<()> {
-        if self.block.is_empty() {
-            return Ok(());
-        }
-        let compressed = self.encoder.compress_vec(&self.block).map_err(io::Error::other)?;
-        let len = u32::try_from(compressed.len()).map_err(io::Error::other)?;
-        self.out.extend_from_slice(&len.to_be_bytes());
-        self.out.extend_from_slice(&compressed);
-        self.block.clear();
-        Ok(())
+    pub(super) fn write(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        let (encoder, packed) = (&mut *self.encoder, &mut *self.packed);
+        self.blocks.write(input, |block| put_block(encoder, block, packed, out));
     }
 
-    pub(super) fn finish(mut self) -> io::Result<()> {
-        self.flush_block()
+    pub(super) fn finish(self, out: &mut Vec<u8>) {
+        self.blocks.finish(|block| put_block(self.encoder, block, self.packed, out));
     }
 }
 
-impl Write for Writer<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(BLOCK - self.block.len());
-        self.block.extend_from_slice(&bytes[..taken]);
-        if self.block.len() == BLOCK {
-            self.flush_block()?;
-        }
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+fn put_block(encoder: &mut Encoder, block: &[u8], packed: &mut [u8], out: &mut Vec<u8>) {
+    let len = encoder.compress(block, packed).expect("the buffer has room for any block");
+    out.extend_from_slice(&(len as u32).to_be_bytes());
+    out.extend_from_slice(&packed[..len]);
 }
 
 /// A stream over framed or raw snappy.
-pub(super) fn reader<'a>(input: &'a [u8]) -> Result<Box<dyn Read + 'a>, CompressError> {
-    if input.starts_with(MAGIC) {
-        let rest = input.get(HEADER.len()..).ok_or(CompressError::Corrupt("snappy"))?;
-        return Ok(Box::new(Blocks { rest, block: Vec::new(), at: 0, decoder: snap::raw::Decoder::new() }));
-    }
-    let mut whole = Blocks { rest: &[], block: Vec::new(), at: 0, decoder: snap::raw::Decoder::new() };
-    whole.decode(input).map_err(|_| CompressError::Corrupt("snappy"))?;
-    Ok(Box::new(whole))
-}
-
-struct Blocks<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
-    block: Vec<u8>,
-    at: usize,
-    decoder: snap::raw::Decoder,
+    bytes_max: usize,
+    block: &'a mut Vec<u8>,
+    from: usize,
+    to: usize,
+    decoder: Decoder,
 }
 
-impl Blocks<'_> {
-    fn decode(&mut self, compressed: &[u8]) -> io::Result<()> {
-        let len = snap::raw::decompress_len(compressed).map_err(io::Error::other)?;
-        // Snappy's format cannot shrink by more than about 1 to 21, so a larger claim is a lie.
-        if len > BLOCK_MAX || len > compressed.len().saturating_mul(32).saturating_add(64) {
-            return Err(io::Error::other("a snappy block claims an impossible length"));
+impl<'a> Reader<'a> {
+    pub(super) fn new(input: &'a [u8], bytes_max: usize, block: &'a mut Vec<u8>) -> Result<Self, CompressError> {
+        let mut reader = Self { rest: &[], bytes_max, block, from: 0, to: 0, decoder: Decoder::new() };
+        if input.starts_with(MAGIC) {
+            reader.rest = input.get(HEADER.len()..).ok_or(CORRUPT)?;
+        } else {
+            reader.decode(input)?;
         }
-        self.block.resize(len, 0);
-        self.decoder.decompress(compressed, &mut self.block).map_err(io::Error::other)?;
-        self.at = 0;
-        Ok(())
+        Ok(reader)
     }
-}
 
-impl Read for Blocks<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.block.len() {
+    pub(super) fn read(&mut self, out: &mut [u8]) -> Result<usize, CompressError> {
+        while self.from == self.to {
             if self.rest.is_empty() {
                 return Ok(0);
             }
-            let cut = || io::Error::other("a snappy block is cut off");
-            let (len, rest) = self.rest.split_first_chunk::<4>().ok_or_else(cut)?;
-            let (compressed, rest) = rest.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or_else(cut)?;
+            // Four bytes of the magic are no possible length, so a further frame cannot be taken for a block.
+            if self.rest.starts_with(MAGIC) {
+                self.rest = self.rest.get(HEADER.len()..).ok_or(CORRUPT)?;
+                continue;
+            }
+            let (len, rest) = self.rest.split_first_chunk::<4>().ok_or(CORRUPT)?;
+            let (compressed, rest) = rest.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or(CORRUPT)?;
             self.rest = rest;
             self.decode(compressed)?;
         }
-        let taken = out.len().min(self.block.len() - self.at);
-        out[..taken].copy_from_slice(&self.block[self.at..self.at + taken]);
-        self.at += taken;
-        Ok(taken)
+        let n = copy(&mut &self.block[self.from..self.to], out);
+        self.from += n;
+        Ok(n)
+    }
+
+    fn decode(&mut self, compressed: &[u8]) -> Result<(), CompressError> {
+        let len = decompress_len(compressed).map_err(|_| CORRUPT)?;
+        if len > compressed.len().saturating_mul(RATIO_MAX).saturating_add(64) {
+            return Err(CORRUPT);
+        }
+        if len > self.bytes_max {
+            return Err(CompressError::TooLarge(self.bytes_max));
+        }
+        if self.block.len() < len {
+            self.block.resize(len, 0);
+        }
+        self.to = self.decoder.decompress(compressed, &mut self.block[..len]).map_err(|_| CORRUPT)?;
+        self.from = 0;
+        Ok(())
     }
 }

@@ -22,7 +22,7 @@ fn keys_values_headers_and_nulls_come_back() {
             (records[0].offset, records[0].timestamp, records[0].key, records[0].value),
             (Offset(10), Timestamp(100), Some(&b"k"[..]), None)
         );
-        assert_eq!(records[0].headers().collect::<Vec<_>>(), [("a", Some(&b"1"[..])), ("a", None)]);
+        assert_eq!(records[0].headers().collect::<Vec<_>>(), [("a".into(), Some(&b"1"[..])), ("a".into(), None)]);
         assert_eq!(
             (records[1].offset, records[1].timestamp, records[1].key, records[1].value),
             (Offset(11), Timestamp(90), None, Some(&b""[..]))

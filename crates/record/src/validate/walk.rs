@@ -1,180 +1,190 @@
-//! Walking records without keeping them: over a slice, or over a stream through a small window.
+//! Walking records without keeping them: over a slice, or over a decompressed stream through a small window.
 
-use super::{Rejection, Walk};
-use crate::compress::{Codec, CompressError};
-use crate::varint::get_i64;
-use base::ErrorCode;
-use std::io::Read;
+use crate::compress::{CompressError, Reader};
+use crate::records::Fields;
+use crate::varint::{get_i32, get_i64};
 
-/// The window over a stream; the fixed part of a record and the longest varint always fit.
-const WINDOW: usize = 16 * 1024;
+/// The window over a stream; the longest varint always fits.
+pub(super) const WINDOW: usize = 16 * 1024;
+/// Bytes of the longest varint.
+const VARINT_MAX: usize = 10;
 
-/// Walks `count` records that fill `payload` exactly.
-pub(super) fn slice(payload: &[u8], count: i32, each: &mut dyn FnMut(Walk)) -> Result<(), Rejection> {
-    let mut source = Slice(payload);
-    records(&mut source, count, each)
+/// What the walk tells of each record.
+pub(super) struct Walk {
+    pub(super) index: i32,
+    pub(super) timestamp_delta: i64,
+    pub(super) has_key: bool,
 }
 
-/// Walks `count` records that fill the decompressed stream exactly, of at most `limit` bytes.
-pub(super) fn stream<'a>(
-    source: Box<dyn Read + 'a>,
-    codec: Codec,
-    limit: usize,
+/// Why a walk stopped. Small, because it is the error of every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A record, or what follows the last one, is not what it should be.
+    Malformed(&'static str),
+    /// The records cannot be decompressed, or to too much.
+    Compression(CompressError),
+    /// A record of this many bytes is over the limit for one.
+    RecordTooLarge(usize),
+}
+
+impl From<CompressError> for Fault {
+    fn from(error: CompressError) -> Self {
+        Fault::Compression(error)
+    }
+}
+
+impl From<&'static str> for Fault {
+    fn from(what: &'static str) -> Self {
+        Fault::Malformed(what)
+    }
+}
+
+const DELTA: &str = "its offset delta does not follow its predecessor's";
+const AFTER_LAST: &str = "bytes after the last record";
+const NEGATIVE: &str = "a negative length";
+
+/// Walks `count` records that fill `payload` exactly. The index of the record at fault comes with the fault.
+pub(super) fn slice(payload: &[u8], count: i32, mut each: impl FnMut(Walk)) -> Result<(), (i32, Fault)> {
+    let mut rest = Fields(payload);
+    for index in 0..count {
+        let record = one(&mut rest, index).map_err(|what| (index, Fault::Malformed(what)))?;
+        each(record);
+    }
+    if rest.0.is_empty() { Ok(()) } else { Err((count, Fault::Malformed(AFTER_LAST))) }
+}
+
+#[inline]
+fn one(rest: &mut Fields<'_>, index: i32) -> Result<Walk, &'static str> {
+    let length = usize::try_from(rest.int()?).map_err(|_| NEGATIVE)?;
+    body_of(rest.take(length)?, index)
+}
+
+#[inline]
+fn body_of(body: &[u8], index: i32) -> Result<Walk, &'static str> {
+    let mut fields = Fields(body);
+    fields.take(1)?;
+    let timestamp_delta = fields.long()?;
+    if fields.int()? != index {
+        return Err(DELTA);
+    }
+    let has_key = fields.bytes()?.is_some();
+    fields.bytes()?;
+    let headers = fields.int()?;
+    fields.check_headers(headers)?;
+    Ok(Walk { index, timestamp_delta, has_key })
+}
+
+/// Bounds on what a stream may decompress to, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) record: usize,
+    pub(super) total: usize,
+}
+
+/// Walks `count` records that fill the decompressed stream exactly, and gives the bytes that they took.
+pub(super) fn stream(
+    source: Reader<'_>,
+    limits: Limits,
     window: &mut Vec<u8>,
     count: i32,
-    each: &mut dyn FnMut(Walk),
-) -> Result<(), Rejection> {
+    mut each: impl FnMut(Walk),
+) -> Result<usize, (i32, Fault)> {
     window.resize(WINDOW, 0);
-    let mut source = Stream { source, codec, limit, passed: 0, window, from: 0, to: 0 };
-    records(&mut source, count, each)
-}
-
-/// Bytes that can only be walked over.
-trait Source {
-    fn int(&mut self) -> Result<(i64, usize), Rejection>;
-    fn skip(&mut self, len: usize) -> Result<(), Rejection>;
-    fn at_end(&mut self) -> Result<bool, Rejection>;
-}
-
-fn malformed(index: i32, what: &str) -> Rejection {
-    Rejection::new(ErrorCode::InvalidRecord, format!("record {index} is malformed: {what}"))
-}
-
-fn records<S: Source>(source: &mut S, count: i32, each: &mut dyn FnMut(Walk)) -> Result<(), Rejection> {
+    let mut stream = Stream { source, limits, passed: 0, window, from: 0, to: 0, left: 0 };
     for index in 0..count {
-        let (length, _) = source.int()?;
-        let left = usize::try_from(length).map_err(|_| malformed(index, "a negative length"))?;
-        let mut record = Bounded { source, left, index };
-        record.skip(1)?;
-        let timestamp_delta = record.int()?;
-        if record.int()? != i64::from(index) {
-            return Err(malformed(index, "its offset delta does not follow its predecessor's"));
+        let record = stream.record(index).map_err(|fault| (index, fault))?;
+        each(record);
+    }
+    match stream.at_end() {
+        Ok(true) => Ok(stream.passed),
+        Ok(false) => Err((count, Fault::Malformed(AFTER_LAST))),
+        Err(fault) => Err((count, fault)),
+    }
+}
+
+struct Stream<'a, 'w> {
+    source: Reader<'a>,
+    limits: Limits,
+    passed: usize,
+    window: &'w mut [u8],
+    from: usize,
+    to: usize,
+    /// Bytes left of the record that is being walked.
+    left: usize,
+}
+
+impl Stream<'_, '_> {
+    fn record(&mut self, index: i32) -> Result<Walk, Fault> {
+        self.left = usize::MAX;
+        let length = usize::try_from(self.int()?).map_err(|_| NEGATIVE)?;
+        if length > self.limits.record {
+            return Err(Fault::RecordTooLarge(length));
         }
-        let has_key = record.skip_bytes()?;
-        record.skip_bytes()?;
-        let headers = record.int()?;
-        if headers < 0 || headers > record.left as i64 {
-            return Err(malformed(index, "an impossible count of headers"));
+        // Most records are whole in the window: those are walked as a slice is.
+        if let Some(body) = self.window[self.from..self.to].get(..length) {
+            let record = body_of(body, index)?;
+            self.from += length;
+            return Ok(record);
+        }
+        self.left = length;
+        self.skip(1)?;
+        let timestamp_delta = self.long()?;
+        if self.int()? != index {
+            return Err(DELTA.into());
+        }
+        let has_key = self.skip_bytes()?;
+        self.skip_bytes()?;
+        let headers = self.int()?;
+        if usize::try_from(headers).map_or(true, |headers| headers > self.left) {
+            return Err("an impossible count of headers".into());
         }
         for _ in 0..headers {
-            if !record.skip_bytes()? {
-                return Err(malformed(index, "a header without a key"));
+            if !self.skip_bytes()? {
+                return Err("a header without a key".into());
             }
-            record.skip_bytes()?;
+            self.skip_bytes()?;
         }
-        if record.left != 0 {
-            return Err(malformed(index, "bytes after the last header"));
+        if self.left != 0 {
+            return Err("bytes after the last header".into());
         }
-        each(Walk { index, timestamp_delta, has_key });
+        Ok(Walk { index, timestamp_delta, has_key })
     }
-    if source.at_end()? { Ok(()) } else { Err(malformed(count, "bytes after the last record")) }
-}
 
-/// One record's bytes of a source.
-struct Bounded<'s, S> {
-    source: &'s mut S,
-    left: usize,
-    index: i32,
-}
-
-impl<S: Source> Bounded<'_, S> {
-    #[inline]
-    fn int(&mut self) -> Result<i64, Rejection> {
-        let (value, len) = self.source.int()?;
-        self.left =
-            self.left.checked_sub(len).ok_or_else(|| malformed(self.index, "its fields are longer than it is"))?;
+    fn int(&mut self) -> Result<i32, Fault> {
+        self.need_varint()?;
+        let found = get_i32(&self.window[self.from..self.to]);
+        let (value, len) = found.ok_or("a variable-length integer is cut off or too long")?;
+        self.taken(len)?;
         Ok(value)
     }
 
-    #[inline]
-    fn skip(&mut self, len: usize) -> Result<(), Rejection> {
-        self.left =
-            self.left.checked_sub(len).ok_or_else(|| malformed(self.index, "its fields are longer than it is"))?;
-        self.source.skip(len)
+    fn long(&mut self) -> Result<i64, Fault> {
+        self.need_varint()?;
+        let found = get_i64(&self.window[self.from..self.to]);
+        let (value, len) = found.ok_or("a variable-length integer is cut off or too long")?;
+        self.taken(len)?;
+        Ok(value)
+    }
+
+    fn taken(&mut self, len: usize) -> Result<(), Fault> {
+        self.left = self.left.checked_sub(len).ok_or("its fields are longer than it is")?;
+        self.from += len;
+        Ok(())
     }
 
     /// Skips bytes with their length; false for null.
-    #[inline]
-    fn skip_bytes(&mut self) -> Result<bool, Rejection> {
+    fn skip_bytes(&mut self) -> Result<bool, Fault> {
         match self.int()? {
             -1 => Ok(false),
             len => {
-                let len = usize::try_from(len).map_err(|_| malformed(self.index, "a negative length"))?;
-                self.skip(len)?;
+                self.skip(usize::try_from(len).map_err(|_| NEGATIVE)?)?;
                 Ok(true)
             }
         }
     }
-}
 
-struct Slice<'a>(&'a [u8]);
-
-impl Source for Slice<'_> {
-    #[inline]
-    fn int(&mut self) -> Result<(i64, usize), Rejection> {
-        let (value, len) =
-            get_i64(self.0).ok_or_else(|| malformed_stream("a variable-length integer is cut off or too long"))?;
-        self.0 = &self.0[len..];
-        Ok((value, len))
-    }
-
-    #[inline]
-    fn skip(&mut self, len: usize) -> Result<(), Rejection> {
-        self.0 = self.0.get(len..).ok_or_else(|| malformed_stream("a length goes past the end"))?;
-        Ok(())
-    }
-
-    fn at_end(&mut self) -> Result<bool, Rejection> {
-        Ok(self.0.is_empty())
-    }
-}
-
-#[cold]
-fn malformed_stream(what: &str) -> Rejection {
-    Rejection::new(ErrorCode::InvalidRecord, format!("the records are malformed: {what}"))
-}
-
-struct Stream<'a, 'w> {
-    source: Box<dyn Read + 'a>,
-    codec: Codec,
-    limit: usize,
-    passed: usize,
-    window: &'w mut Vec<u8>,
-    from: usize,
-    to: usize,
-}
-
-impl Stream<'_, '_> {
-    /// Reads more behind what is left in the window; false at the end of the stream.
-    fn fill(&mut self) -> Result<bool, Rejection> {
-        self.window.copy_within(self.from..self.to, 0);
-        (self.from, self.to) = (0, self.to - self.from);
-        let n = self.source.read(&mut self.window[self.to..]).map_err(|_| CompressError::Corrupt(self.codec.name()))?;
-        self.to += n;
-        self.passed += n;
-        if self.passed > self.limit {
-            return Err(CompressError::TooLarge(self.limit).into());
-        }
-        Ok(n > 0)
-    }
-}
-
-impl Source for Stream<'_, '_> {
-    #[inline]
-    fn int(&mut self) -> Result<(i64, usize), Rejection> {
-        loop {
-            if let Some((value, len)) = get_i64(&self.window[self.from..self.to]) {
-                self.from += len;
-                return Ok((value, len));
-            }
-            if self.to - self.from >= 10 || !self.fill()? {
-                return Err(malformed_stream("a variable-length integer is cut off or too long"));
-            }
-        }
-    }
-
-    #[inline]
-    fn skip(&mut self, mut len: usize) -> Result<(), Rejection> {
+    fn skip(&mut self, mut len: usize) -> Result<(), Fault> {
+        self.left = self.left.checked_sub(len).ok_or("its fields are longer than it is")?;
         loop {
             let here = len.min(self.to - self.from);
             self.from += here;
@@ -183,12 +193,35 @@ impl Source for Stream<'_, '_> {
                 return Ok(());
             }
             if !self.fill()? {
-                return Err(malformed_stream("a length goes past the end"));
+                return Err("a length goes past the end".into());
             }
         }
     }
 
-    fn at_end(&mut self) -> Result<bool, Rejection> {
+    /// Brings a whole varint into the window, or all that is left.
+    #[inline]
+    fn need_varint(&mut self) -> Result<(), Fault> {
+        while self.to - self.from < VARINT_MAX && self.fill()? {}
+        Ok(())
+    }
+
+    /// Reads more behind what is left in the window; false at the end of the stream.
+    fn fill(&mut self) -> Result<bool, Fault> {
+        self.window.copy_within(self.from..self.to, 0);
+        (self.from, self.to) = (0, self.to - self.from);
+        if self.to == self.window.len() {
+            return Ok(false);
+        }
+        let n = self.source.read(&mut self.window[self.to..])?;
+        self.to += n;
+        self.passed = self.passed.saturating_add(n);
+        if self.passed > self.limits.total {
+            return Err(CompressError::TooLarge(self.limits.total).into());
+        }
+        Ok(n > 0)
+    }
+
+    fn at_end(&mut self) -> Result<bool, Fault> {
         Ok(self.from == self.to && !self.fill()?)
     }
 }
