@@ -92,6 +92,8 @@ fn against(scene: &Scene<'_>, kind: Kind) -> Result<(), Fault> {
     cli.text(&["config", "set", "--topic", "rides", "retention.ms=123456"])?;
     contains(&cli.text(&["config", "get", "--topic", "rides"])?, &["retention.ms", "123456"])?;
     contains(&cli.text(&["cluster", "describe"])?, &[&node.address])?;
+    let demo = cli.text(&["demo", "--once", "--records", "50000", "--topic", "demo", "--bootstrap", &node.address])?;
+    ensure(verified(&demo) == 50_000, || format!("the demo's 50,000 records: {demo}"))?;
     cli.text(&["topic", "delete", "rides"])?;
     cli.refused(&["topic", "describe", "rides"])?;
     node.stop()
@@ -101,9 +103,25 @@ fn against(scene: &Scene<'_>, kind: Kind) -> Result<(), Fault> {
 pub(super) fn demo(scene: &Scene<'_>) -> Result<(), Fault> {
     let program = program(scene)?;
     let said = run(Command::new(program).args(["demo", "--once"]).current_dir(&scene.folder), DEMO_DEADLINE)?.text();
-    let verified = said.lines().find_map(|line| line.split_once("verified ").map(|(_, rest)| rest.to_owned()));
-    let count = verified.as_deref().map(|rest| rest.chars().filter(char::is_ascii_digit).collect::<String>());
-    let count = count.and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0);
+    let count = verified(&said);
     scene.figure(&said.lines().rev().take(3).collect::<Vec<_>>().join("; "));
     ensure(count >= 1_000_000, || format!("no `verified N records` of a million in: {said}"))
+}
+
+/// N of `verified N records`, with or without separators between thousands; 0 when it is not said.
+fn verified(said: &str) -> u64 {
+    let number =
+        |line: &str| Some(line.split_once("verified ")?.1.split_once(" records")?.0.replace([',', ' ', '_'], ""));
+    said.lines().filter_map(number).find_map(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verified;
+
+    #[test]
+    fn the_demos_count_is_read() {
+        assert_eq!(verified("read 3 s\nverified 1,000,000 records in 12 s\n"), 1_000_000);
+        assert_eq!(verified("verified nothing\n"), 0);
+    }
 }
