@@ -240,13 +240,14 @@ impl LogDir {
         offsets.store(self.disk.as_ref(), &self.path.join(name))
     }
 
-    /// Renames a partition's folder for removal and returns its new path. `unique` makes the name unique.
+    /// Renames a partition's folder and returns its new path: `delete` for removal, `stray` for one that no topic owns.
+    /// `unique` makes the name unique.
     ///
     /// # Errors
     /// Disk errors.
-    pub fn rename_for_deletion(&self, tp: &TopicPartition, unique: Uuid) -> Result<PathBuf, DiskError> {
+    pub fn rename_aside(&self, tp: &TopicPartition, unique: Uuid, why: &str) -> Result<PathBuf, DiskError> {
         let from = self.path.join(tp.to_string());
-        let suffix = format!("-{}.{:032x}-delete", tp.partition, unique.0);
+        let suffix = format!("-{}.{:032x}-{why}", tp.partition, unique.0);
         // A folder's name has at most 255 bytes, so a long topic's name is cut, as Kafka cuts it.
         let topic = &tp.topic[..tp.topic.len().min(255 - suffix.len())];
         let to = self.path.join(format!("{topic}{suffix}"));

@@ -54,7 +54,7 @@ fn a_deleted_partition_is_renamed() {
     let (disk, _) = formatted();
     let (dir, _) = LogDir::open(Arc::clone(&disk), Path::new("/d")).unwrap();
     disk.create_dir(Path::new("/d/t-0")).unwrap();
-    let renamed = dir.rename_for_deletion(&TopicPartition::new("t", 0), Uuid(7)).unwrap();
+    let renamed = dir.rename_aside(&TopicPartition::new("t", 0), Uuid(7), "delete").unwrap();
     let name = renamed.file_name().unwrap().to_str().unwrap();
     assert_eq!(parse_partition_dir(name), Some(PartitionDir::Deleted(TopicPartition::new("t", 0))));
 }

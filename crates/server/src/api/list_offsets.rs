@@ -1,0 +1,124 @@
+//! ListOffsets (KIP-79, KIP-734, KIP-1005, KIP-1023): offsets by special timestamp, or the first record at or after a time.
+
+use crate::answer::ReplyTo;
+use crate::broker::Broker;
+use crate::partition::{Isolation, Partition};
+use base::{ErrorCode, LeaderEpoch, Refusal, Timestamp};
+use net::Reply;
+use protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest};
+use protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse,
+};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// The timestamps that name a place instead of a time.
+mod special {
+    pub(super) const LATEST: i64 = -1;
+    pub(super) const EARLIEST: i64 = -2;
+    pub(super) const MAX_TIMESTAMP: i64 = -3;
+    pub(super) const EARLIEST_LOCAL: i64 = -4;
+    pub(super) const LATEST_TIERED: i64 = -5;
+    pub(super) const EARLIEST_PENDING_UPLOAD: i64 = -6;
+}
+
+const CONSUMER: i32 = -1;
+const READ_COMMITTED: i8 = 1;
+
+pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &ListOffsetsRequest<'_>) -> Reply {
+    let twice = named_twice(request);
+    let isolation = match (request.replica_id, request.isolation_level) {
+        (CONSUMER, READ_COMMITTED) => Isolation::ReadCommitted,
+        (CONSUMER, _) => Isolation::ReadUncommitted,
+        _ => Isolation::LogEnd,
+    };
+    let topics = request.topics.iter().map(|topic| ListOffsetsTopicResponse {
+        name: Cow::Borrowed(&topic.name),
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|wanted| {
+                let found = if twice.contains(&(&*topic.name, wanted.partition_index)) {
+                    Err(Refusal::new(ErrorCode::InvalidRequest, "the request names this partition twice"))
+                } else {
+                    find(broker, to.version, &topic.name, wanted, isolation)
+                };
+                partition_answer(to.version, wanted.partition_index, found)
+            })
+            .collect(),
+        ..ListOffsetsTopicResponse::default()
+    });
+    to.now(&ListOffsetsResponse { topics: topics.collect(), ..ListOffsetsResponse::default() })
+}
+
+fn named_twice<'a>(request: &'a ListOffsetsRequest<'_>) -> BTreeSet<(&'a str, i32)> {
+    let mut seen = BTreeSet::new();
+    let all = request.topics.iter().flat_map(|t| t.partitions.iter().map(|p| (&*t.name, p.partition_index)));
+    all.filter(|named| !seen.insert(*named)).collect()
+}
+
+/// A place in the log; `None` when no record matches.
+pub(crate) struct Found {
+    pub(crate) timestamp: Timestamp,
+    pub(crate) offset: i64,
+    pub(crate) epoch: Option<LeaderEpoch>,
+}
+
+fn find(
+    broker: &Broker,
+    version: i16,
+    topic: &str,
+    wanted: &ListOffsetsPartition,
+    isolation: Isolation,
+) -> Result<Option<Found>, Refusal> {
+    let since = match wanted.timestamp {
+        special::MAX_TIMESTAMP => 7,
+        special::EARLIEST_LOCAL => 8,
+        special::LATEST_TIERED => 9,
+        special::EARLIEST_PENDING_UPLOAD => 11,
+        i64::MIN..special::EARLIEST_PENDING_UPLOAD => i16::MAX,
+        _ => 1,
+    };
+    if version < since {
+        let why = format!("timestamp {} is not supported by ListOffsets version {version}", wanted.timestamp);
+        return Err(Refusal::new(ErrorCode::UnsupportedVersion, why));
+    }
+    let partition = broker.partition_by_name(topic, wanted.partition_index)?;
+    let epoch = LeaderEpoch(wanted.current_leader_epoch);
+    look_up(&partition, wanted.timestamp, epoch, isolation)
+}
+
+fn look_up(partition: &Partition, timestamp: i64, epoch: LeaderEpoch, isolation: Isolation) -> Result<Option<Found>, Refusal> {
+    match timestamp {
+        special::LATEST => partition.latest(epoch, isolation).map(Some),
+        special::EARLIEST | special::EARLIEST_LOCAL => partition.earliest(epoch).map(Some),
+        special::MAX_TIMESTAMP => partition.at_max_timestamp(epoch, isolation),
+        // Nothing is tiered here yet, which Kafka says with offset -1 and epoch -1.
+        special::LATEST_TIERED | special::EARLIEST_PENDING_UPLOAD => {
+            partition.check_epoch(epoch)?;
+            Ok(Some(Found { timestamp: Timestamp::NONE, offset: -1, epoch: Some(LeaderEpoch::NONE) }))
+        }
+        time => partition.at_or_after(Timestamp(time), epoch, isolation),
+    }
+}
+
+fn partition_answer(version: i16, partition_index: i32, found: Result<Option<Found>, Refusal>) -> ListOffsetsPartitionResponse {
+    let blank = ListOffsetsPartitionResponse { partition_index, ..ListOffsetsPartitionResponse::default() };
+    match found {
+        Ok(None) => blank,
+        Ok(Some(found)) => ListOffsetsPartitionResponse {
+            timestamp: found.timestamp.0,
+            offset: found.offset,
+            leader_epoch: if version >= 4 { found.epoch.unwrap_or(LeaderEpoch::NONE).0 } else { -1 },
+            ..blank
+        },
+        Err(refusal) => {
+            // Clients before version 5 do not know OFFSET_NOT_AVAILABLE.
+            let code = match refusal.code {
+                ErrorCode::OffsetNotAvailable if version < 5 => ErrorCode::LeaderNotAvailable,
+                code => code,
+            };
+            ListOffsetsPartitionResponse { error_code: code.code(), ..blank }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Metadata: brokers, topics and partitions as this listener's clients should see them; makes missing topics when both the node
+//! and the client allow it.
+
+use crate::answer::ReplyTo;
+use crate::broker::Broker;
+use crate::session::Session;
+use ::metadata::{MetadataImage, PartitionRegistration, TopicImage};
+use base::{ErrorCode, Uuid};
+use net::Reply;
+use protocol::messages::metadata_request::MetadataRequest;
+use protocol::messages::metadata_response::{
+    MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What the client asked about.
+enum Asked {
+    Everything,
+    Names(BTreeSet<String>),
+    Ids(BTreeSet<Uuid>),
+}
+
+pub(crate) fn handle(broker: &Arc<Broker>, session: &Session, to: ReplyTo, request: &MetadataRequest<'_>) -> Reply {
+    let asked = match asked(to.version, request) {
+        Ok(asked) => asked,
+        Err(reason) => return Reply::Close(reason),
+    };
+    let listener = session.listener_name().to_owned();
+    let image = broker.image();
+    let missing = missing_names(&image, &asked);
+    if missing.is_empty() || !request.allow_auto_topic_creation || !broker.config.auto_create_topics_enable {
+        return to.now(&response(broker, &image, to.version, &asked, &listener, &[]));
+    }
+    let broker = Arc::clone(broker);
+    Reply::Later(Box::pin(async move {
+        let created = super::create_topics::create_missing(&broker, &missing).await;
+        to.later(&response(&broker, &broker.image(), to.version, &asked, &listener, &created))
+    }))
+}
+
+fn asked(version: i16, request: &MetadataRequest<'_>) -> Result<Asked, String> {
+    let Some(topics) = &request.topics else { return Ok(Asked::Everything) };
+    if version == 0 && topics.is_empty() {
+        return Ok(Asked::Everything);
+    }
+    let ids: BTreeSet<Uuid> = topics.iter().map(|topic| topic.topic_id).filter(|id| *id != Uuid::ZERO).collect();
+    if version < 12 && (!ids.is_empty() || topics.iter().any(|topic| topic.name.is_none())) {
+        return Err(format!("Metadata version {version} asks by topic id, which versions 12 and newer may"));
+    }
+    if !ids.is_empty() {
+        return Ok(Asked::Ids(ids));
+    }
+    Ok(Asked::Names(topics.iter().filter_map(|topic| topic.name.as_deref()).map(str::to_owned).collect()))
+}
+
+fn missing_names(image: &MetadataImage, asked: &Asked) -> Vec<String> {
+    match asked {
+        Asked::Names(names) => names.iter().filter(|name| image.topics().by_name(name).is_none()).cloned().collect(),
+        Asked::Everything | Asked::Ids(_) => Vec::new(),
+    }
+}
+
+/// What became of a topic that was to be made automatically.
+pub(crate) struct AutoCreated {
+    pub(crate) name: String,
+    pub(crate) code: ErrorCode,
+}
+
+fn response(
+    broker: &Broker,
+    image: &MetadataImage,
+    version: i16,
+    asked: &Asked,
+    listener: &str,
+    created: &[AutoCreated],
+) -> MetadataResponse<'static> {
+    let topics = match asked {
+        Asked::Everything => image.topics().iter().map(|topic| known(broker, image, version, listener, topic)).collect(),
+        Asked::Ids(ids) => ids
+            .iter()
+            .map(|id| match image.topics().by_id(*id) {
+                Some(topic) => known(broker, image, version, listener, topic),
+                None => unknown_id(*id),
+            })
+            .collect(),
+        Asked::Names(names) => names
+            .iter()
+            .map(|name| match image.topics().by_name(name) {
+                Some(topic) => known(broker, image, version, listener, topic),
+                None => unknown_name(name, created),
+            })
+            .collect(),
+    };
+    MetadataResponse {
+        brokers: broker
+            .endpoints(image, listener, false)
+            .into_iter()
+            .map(|endpoint| MetadataResponseBroker {
+                node_id: endpoint.node.0,
+                host: Cow::Owned(endpoint.host),
+                port: endpoint.port,
+                rack: endpoint.rack.map(Cow::Owned),
+                ..MetadataResponseBroker::default()
+            })
+            .collect(),
+        cluster_id: Some(Cow::Owned(broker.cluster_id.clone())),
+        controller_id: broker.any_alive_broker(image).0,
+        topics,
+        ..MetadataResponse::default()
+    }
+}
+
+fn unknown_id(topic_id: Uuid) -> MetadataResponseTopic<'static> {
+    MetadataResponseTopic {
+        error_code: ErrorCode::UnknownTopicId.code(),
+        topic_id,
+        name: None,
+        ..MetadataResponseTopic::default()
+    }
+}
+
+fn unknown_name(name: &str, created: &[AutoCreated]) -> MetadataResponseTopic<'static> {
+    let code = match created.iter().find(|topic| topic.name == name) {
+        // Made, but not in this image yet: the client asks again.
+        Some(AutoCreated { code: ErrorCode::None | ErrorCode::TopicAlreadyExists, .. }) => ErrorCode::LeaderNotAvailable,
+        Some(refused) => refused.code,
+        None if ::metadata::check_topic_name(name).is_err() => ErrorCode::InvalidTopicException,
+        None => ErrorCode::UnknownTopicOrPartition,
+    };
+    MetadataResponseTopic {
+        error_code: code.code(),
+        name: Some(Cow::Owned(name.to_owned())),
+        is_internal: ::metadata::is_internal_topic(name),
+        ..MetadataResponseTopic::default()
+    }
+}
+
+fn known(broker: &Broker, image: &MetadataImage, version: i16, listener: &str, topic: &TopicImage) -> MetadataResponseTopic<'static> {
+    let partitions = topic.partitions_from(0).map(|(index, partition)| describe(image, version, listener, index, partition));
+    MetadataResponseTopic {
+        name: Some(Cow::Owned(topic.name().to_string())),
+        topic_id: topic.id(),
+        is_internal: broker.is_internal(topic.name()),
+        partitions: partitions.collect(),
+        ..MetadataResponseTopic::default()
+    }
+}
+
+fn describe(
+    image: &MetadataImage,
+    version: i16,
+    listener: &str,
+    index: i32,
+    partition: &PartitionRegistration,
+) -> MetadataResponsePartition {
+    let ids = |nodes: &[base::NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>();
+    let offline: Vec<_> = image.offline_replicas(partition);
+    let leader_alive = image.is_alive(partition.leader);
+    let code = if !leader_alive {
+        ErrorCode::LeaderNotAvailable
+    } else if image.broker(partition.leader).is_none_or(|broker| broker.endpoint(listener).is_none()) {
+        // Since version 6 a missing listener is told apart, so that a wrong configuration can be found.
+        if version >= 6 { ErrorCode::ListenerNotFound } else { ErrorCode::LeaderNotAvailable }
+    } else if version == 0 && !offline.is_empty() {
+        ErrorCode::ReplicaNotAvailable
+    } else {
+        ErrorCode::None
+    };
+    MetadataResponsePartition {
+        error_code: code.code(),
+        partition_index: index,
+        leader_id: if leader_alive { partition.leader.0 } else { -1 },
+        leader_epoch: partition.leader_epoch.0,
+        replica_nodes: ids(&partition.replicas),
+        isr_nodes: ids(&partition.isr),
+        offline_replicas: ids(&offline),
+        ..MetadataResponsePartition::default()
+    }
+}

@@ -1,0 +1,232 @@
+//! Produce (KIP-98, KIP-467, KIP-516): validates each batch while its bytes are in cache, appends it under its partition's lock,
+//! and answers at once (acks 0 and 1) or when the high watermark has passed it (acks=all).
+
+use crate::answer::ReplyTo;
+use crate::broker::Broker;
+use crate::partition::Partition;
+use crate::session::Session;
+use base::{ErrorCode, Monotonic, Offset, Refusal};
+use net::Reply;
+use protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+};
+use protocol::wire::Records;
+use record::Codec;
+use std::borrow::Cow;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// The first version whose batches may be zstd (KIP-110).
+const ZSTD_SINCE: i16 = 7;
+const ACKS_ALL: i16 = -1;
+
+/// What one partition of the request still waits for.
+struct PendingAck {
+    partition: Arc<Partition>,
+    /// The high watermark that confirms the batch: its last offset plus one.
+    needed: Offset,
+    /// Where its answer stands in the response.
+    topic: usize,
+    index: usize,
+}
+
+pub(crate) fn handle(broker: &Arc<Broker>, session: &Session, to: ReplyTo, request: &ProduceRequest<'_>) -> Reply {
+    let mut pending = Vec::new();
+    let mut response = ProduceResponse::default();
+    let mut failed = None;
+    for (topic_index, topic) in request.topic_data.iter().enumerate() {
+        let mut answers = Vec::with_capacity(topic.partition_data.len());
+        for (index, data) in topic.partition_data.iter().enumerate() {
+            let outcome = produce_one(broker, session, to, request, topic, data);
+            if let Err(error) = &outcome {
+                failed = Some(error.refusal.clone());
+            }
+            let (answer, wait) = partition_answer(data.index, outcome);
+            if let (Some((partition, needed)), ACKS_ALL) = (wait, request.acks) {
+                pending.push(PendingAck { partition, needed, topic: topic_index, index });
+            }
+            answers.push(answer);
+        }
+        response.responses.push(TopicProduceResponse {
+            name: Cow::Owned(topic.name.to_string()),
+            topic_id: topic.topic_id,
+            partition_responses: answers,
+            ..TopicProduceResponse::default()
+        });
+    }
+    answer(broker, to, request, response, pending, failed)
+}
+
+fn answer(
+    broker: &Arc<Broker>,
+    to: ReplyTo,
+    request: &ProduceRequest<'_>,
+    mut response: ProduceResponse<'static>,
+    pending: Vec<PendingAck>,
+    failed: Option<Refusal>,
+) -> Reply {
+    if request.acks == 0 {
+        // Nothing tells an acks=0 producer of an error but a closed connection, on which it looks its metadata up again.
+        return match failed {
+            Some(refusal) => Reply::Close(format!("a Produce with acks=0 failed: {refusal}")),
+            None => Reply::Nothing,
+        };
+    }
+    if pending.iter().all(|ack| ack.partition.is_committed(ack.needed) == Ok(true)) {
+        return to.now(&response);
+    }
+    let deadline = broker.clock.monotonic().plus_millis(i64::from(request.timeout_ms));
+    let broker = Arc::clone(broker);
+    Reply::Later(Box::pin(async move {
+        for (ack, refusal) in wait_for_acks(&broker, pending, deadline).await {
+            let answer = &mut response.responses[ack.topic].partition_responses[ack.index];
+            answer.error_code = refusal.code.code();
+            answer.error_message = Some(refusal.message);
+            answer.base_offset = -1;
+        }
+        to.later(&response)
+    }))
+}
+
+/// Waits until every batch is committed or `deadline`; returns those that were not, with the reason.
+async fn wait_for_acks(broker: &Broker, mut pending: Vec<PendingAck>, deadline: Monotonic) -> Vec<(PendingAck, Refusal)> {
+    let signal = Arc::new(Notify::new());
+    let mut refused = Vec::new();
+    loop {
+        let mut open = Vec::new();
+        for ack in pending {
+            match ack.partition.wait_committed(ack.needed, &signal) {
+                Ok(true) => {}
+                Ok(false) => open.push(ack),
+                Err(refusal) => refused.push((ack, refusal)),
+            }
+        }
+        if open.is_empty() {
+            return refused;
+        }
+        if !broker.wait(&signal, deadline).await {
+            for ack in open {
+                ack.partition.forget(&signal);
+                let why = "the batch was appended but not confirmed within the request's timeout; it may still become visible";
+                refused.push((ack, Refusal::new(ErrorCode::RequestTimedOut, why)));
+            }
+            return refused;
+        }
+        pending = open;
+    }
+}
+
+/// Why one partition's batch was not appended.
+struct ProduceError {
+    refusal: Refusal,
+    record_errors: Vec<(u32, String)>,
+    log_start_offset: Offset,
+    leader: Option<(i32, i32)>,
+}
+
+impl From<Refusal> for ProduceError {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, record_errors: Vec::new(), log_start_offset: Offset::NONE, leader: None }
+    }
+}
+
+struct Produced {
+    partition: Arc<Partition>,
+    appended: storage::Appended,
+}
+
+fn produce_one(
+    broker: &Broker,
+    session: &Session,
+    to: ReplyTo,
+    request: &ProduceRequest<'_>,
+    topic: &TopicProduceData<'_>,
+    data: &PartitionProduceData<'_>,
+) -> Result<Produced, ProduceError> {
+    if !(-1..=1).contains(&request.acks) {
+        let why = format!("acks={} is not one of -1 (all), 0 and 1", request.acks);
+        return Err(Refusal::new(ErrorCode::InvalidRequiredAcks, why).into());
+    }
+    let partition = if to.version >= 13 {
+        broker.partition_by_id(topic.topic_id, data.index)?
+    } else {
+        broker.partition_by_name(&topic.name, data.index)?
+    };
+    if broker.is_internal(&partition.tp.topic) && session.client_id() != crate::broker::ADMIN_CLIENT_ID {
+        let why = format!("topic {} is internal: only the brokers write to it", partition.tp.topic);
+        return Err(Refusal::new(ErrorCode::InvalidTopicException, why).into());
+    }
+    let bytes = match &data.records {
+        Records::Bytes(bytes) if !bytes.is_empty() => bytes,
+        _ => return Err(Refusal::new(ErrorCode::InvalidRecord, "a partition of a Produce request needs one record batch").into()),
+    };
+    let policy = partition.produce_policy(broker.clock.wall());
+    let mut scratch = session.scratch();
+    let batch = record::validate(bytes, &policy, &mut scratch).map_err(rejected)?;
+    if to.version < ZSTD_SINCE && batch.codec() == Codec::Zstd {
+        let why = format!("zstd needs Produce version {ZSTD_SINCE} or newer, this is version {}", to.version);
+        return Err(Refusal::new(ErrorCode::UnsupportedCompressionType, why).into());
+    }
+    let appended = partition.append(&batch, request.acks, broker.clock.wall());
+    match appended {
+        Ok(appended) => {
+            broker.metrics.produced_bytes.add(bytes.len() as u64);
+            broker.metrics.produced_records.add(u64::from(batch.record_count().unsigned_abs()));
+            Ok(Produced { partition, appended })
+        }
+        Err(refusal) => Err(ProduceError {
+            leader: moved(&refusal).then(|| partition.leader()).map(|(leader, epoch)| (leader.0, epoch.0)),
+            log_start_offset: partition.log_start_offset(),
+            ..ProduceError::from(refusal)
+        }),
+    }
+}
+
+/// Whether the client should look its metadata up, for which the leader travels along (KIP-951).
+fn moved(refusal: &Refusal) -> bool {
+    matches!(refusal.code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch)
+}
+
+fn rejected(rejection: record::Rejection) -> ProduceError {
+    ProduceError {
+        record_errors: rejection.record_errors,
+        ..ProduceError::from(Refusal::new(rejection.code, rejection.message))
+    }
+}
+
+type Wait = Option<(Arc<Partition>, Offset)>;
+
+fn partition_answer(index: i32, outcome: Result<Produced, ProduceError>) -> (PartitionProduceResponse<'static>, Wait) {
+    match outcome {
+        Ok(Produced { partition, appended }) => {
+            let answer = PartitionProduceResponse {
+                index,
+                base_offset: appended.first_offset.0,
+                log_append_time_ms: appended.log_append_time.0,
+                log_start_offset: appended.log_start_offset.0,
+                ..PartitionProduceResponse::default()
+            };
+            (answer, Some((partition, appended.last_offset.plus(1))))
+        }
+        Err(error) => {
+            let record_errors = error.record_errors.into_iter().map(|(index, message)| BatchIndexAndErrorMessage {
+                batch_index: i32::try_from(index).unwrap_or(i32::MAX),
+                batch_index_error_message: Some(Cow::Owned(message)),
+                ..BatchIndexAndErrorMessage::default()
+            });
+            let (leader_id, leader_epoch) = error.leader.unwrap_or((-1, -1));
+            let answer = PartitionProduceResponse {
+                index,
+                error_code: error.refusal.code.code(),
+                base_offset: -1,
+                log_start_offset: error.log_start_offset.0,
+                record_errors: record_errors.collect(),
+                error_message: Some(error.refusal.message),
+                current_leader: LeaderIdAndEpoch { leader_id, leader_epoch, ..LeaderIdAndEpoch::default() },
+                ..PartitionProduceResponse::default()
+            };
+            (answer, None)
+        }
+    }
+}

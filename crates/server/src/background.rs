@@ -1,0 +1,161 @@
+//! What a node does besides answering: retention, checkpoints, heartbeats, snapshots. One task, one tick a second; the work itself
+//! runs on a thread of its own, so that no request waits for a disk.
+
+use crate::broker::Broker;
+use base::{BrokerEpoch, Monotonic, Offset, Timestamp, TopicPartition};
+use controller::Decision;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use storage::{OffsetCheckpoint, checkpoint_name};
+
+use crate::quorum::METADATA_TOPIC;
+
+/// Work that is due at a time, and again an interval later.
+struct Every {
+    interval_ms: i64,
+    next: Monotonic,
+}
+
+impl Every {
+    fn new(now: Monotonic, interval_ms: i64) -> Self {
+        Self { interval_ms, next: now.plus_millis(interval_ms) }
+    }
+
+    fn is_due(&mut self, now: Monotonic) -> bool {
+        if self.interval_ms <= 0 || now < self.next {
+            return false;
+        }
+        self.next = now.plus_millis(self.interval_ms);
+        true
+    }
+}
+
+/// The node's housekeeping.
+pub(crate) struct Background {
+    broker: Arc<Broker>,
+    retention: Every,
+    high_watermarks: Every,
+    recovery_points: Every,
+    heartbeat: Every,
+    no_op: Every,
+    /// Files and folders to remove, and when.
+    doomed: Mutex<Vec<(Monotonic, PathBuf)>>,
+}
+
+impl Background {
+    pub(crate) fn new(broker: Arc<Broker>) -> Self {
+        let now = broker.clock.monotonic();
+        let every = |name: &str| Every::new(now, broker.config.number(name));
+        Self {
+            retention: every("log.retention.check.interval.ms"),
+            high_watermarks: every("replica.high.watermark.checkpoint.interval.ms"),
+            recovery_points: every("log.flush.offset.checkpoint.interval.ms"),
+            heartbeat: every("broker.heartbeat.interval.ms"),
+            no_op: every("metadata.max.idle.interval.ms"),
+            doomed: Mutex::new(Vec::new()),
+            broker,
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn tick(&mut self, now: Monotonic, wall: Timestamp) {
+        if self.heartbeat.is_due(now) {
+            self.beat(now, wall);
+        }
+        if self.no_op.is_due(now) {
+            let said = self.broker.quorum.submit(wall, |controller, _| Ok(Decision { records: vec![controller.no_op()], reply: () }));
+            if let Err(refusal) = said {
+                tracing::error!(%refusal, "the metadata log takes nothing more");
+            }
+        }
+        if self.high_watermarks.is_due(now) {
+            self.checkpoint(checkpoint_name::HIGH_WATERMARK);
+        }
+        if self.recovery_points.is_due(now) {
+            self.checkpoint(checkpoint_name::RECOVERY_POINT);
+            self.checkpoint(checkpoint_name::LOG_START);
+            self.snapshot(wall);
+        }
+        if self.retention.is_due(now) {
+            self.retain(now, wall);
+        }
+        self.remove_folders(now);
+    }
+
+    fn beat(&self, now: Monotonic, wall: Timestamp) {
+        let (node, epoch) = (self.broker.node_id, BrokerEpoch(self.broker.epoch.load(Ordering::Acquire)));
+        let beaten = self.broker.quorum.submit(wall, |controller, _| controller.heartbeat(now, node, epoch));
+        if let Err(refusal) = beaten {
+            tracing::error!(%refusal, "the controller refused a heartbeat");
+        }
+    }
+
+    fn snapshot(&self, wall: Timestamp) {
+        let bytes = u64::try_from(self.broker.config.number("metadata.log.max.record.bytes.between.snapshots")).unwrap_or(u64::MAX);
+        let ms = self.broker.config.number("metadata.log.max.snapshot.interval.ms");
+        if let Err(error) = self.broker.quorum.snapshot_if_due(wall, bytes, ms) {
+            tracing::error!(%error, "the snapshot of the metadata could not be written");
+        }
+    }
+
+    fn retain(&self, now: Monotonic, wall: Timestamp) {
+        for partition in self.broker.partitions.all() {
+            if let Some(deletion) = partition.maintain(wall) {
+                let due = now.plus_millis(deletion.delay_ms);
+                self.doomed.lock().extend(deletion.paths.into_iter().map(|path| (due, path)));
+            }
+            partition.release_files();
+        }
+    }
+
+    /// Removes what was renamed long enough ago.
+    fn remove_folders(&self, now: Monotonic) {
+        let delay_ms = self.broker.config.number("log.segment.delete.delay.ms");
+        let removed = self.broker.partitions.take_removed();
+        let mut doomed = self.doomed.lock();
+        doomed.extend(removed.into_iter().map(|path| (now.plus_millis(delay_ms), path)));
+        doomed.retain(|(due, path)| {
+            if *due > now {
+                return true;
+            }
+            let disk = self.broker.log_dirs[0].dir.disk();
+            let gone = if path.extension().is_some_and(|suffix| suffix == "deleted") { disk.remove_file(path) } else { disk.remove_dir_all(path) };
+            if let Err(error) = gone
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::error!(path = %path.display(), %error, "what was deleted cannot be removed");
+            }
+            false
+        });
+    }
+
+    /// Writes one of the offset checkpoints of every log dir.
+    pub(crate) fn checkpoint(&self, name: &str) {
+        for (at, handle) in self.broker.log_dirs.iter().enumerate() {
+            if handle.is_offline() {
+                continue;
+            }
+            let mut offsets: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
+            for partition in self.broker.partitions.in_dir(at) {
+                let (recovery_point, high_watermark, log_start) = partition.checkpoints();
+                let offset = match name {
+                    checkpoint_name::RECOVERY_POINT => recovery_point,
+                    checkpoint_name::HIGH_WATERMARK => high_watermark,
+                    // Kafka notes a log start only where the first segment's name does not tell it.
+                    _ if log_start == Offset::ZERO => continue,
+                    _ => log_start,
+                };
+                offsets.insert(partition.tp.clone(), offset);
+            }
+            if name == checkpoint_name::RECOVERY_POINT && handle.dir.path() == self.broker.config.metadata_log_dir {
+                offsets.insert(TopicPartition::new(METADATA_TOPIC, 0), self.broker.quorum.recovery_point());
+            }
+            if let Err(error) = handle.dir.store_checkpoint(name, &OffsetCheckpoint(offsets)) {
+                tracing::error!(%error, "a checkpoint could not be written");
+            }
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! One partition of this node: its log, its replication core and whoever waits on it, behind one lock.
+//!
+//! Invariants: every change of the log end goes through [`Partition::append`]; the high watermark never passes what the topic's
+//! durability promises; waiters are woken after the lock is released. It does not know requests or responses.
+
+mod read;
+
+use crate::committer::{Commit, Committer};
+use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Refusal, Timestamp, TopicPartition, Uuid};
+use config::{CompressionType, TopicConfig};
+use parking_lot::Mutex;
+use protocol::messages::describe_producers_response::ProducerState;
+use record::{Codec, Compression, ProducePolicy, TimestampType, ValidBatch};
+use replication::Leader;
+use std::sync::Arc;
+use storage::{AppendError, Appended, Deletion, DiskError, Log, LogConfig, SyncTicket};
+use tokio::sync::Notify;
+
+pub(crate) use read::{ReadOutcome, ReadRequest};
+pub(crate) use replication::Isolation;
+
+/// A partition that this node has a replica of.
+pub(crate) struct Partition {
+    pub(crate) tp: TopicPartition,
+    pub(crate) topic_id: Uuid,
+    /// The log dir that it is in, as an index of the node's.
+    pub(crate) dir: usize,
+    durability: Durability,
+    state: Mutex<State>,
+}
+
+/// How a partition's records become durable.
+pub(crate) struct Durability {
+    /// The committer of its log dir.
+    pub(crate) committer: Arc<Committer>,
+    /// Whether records are synced before they are visible.
+    pub(crate) fsync: bool,
+}
+
+struct State {
+    log: Log,
+    leader: Leader,
+    config: Arc<TopicConfig>,
+    isr_count: usize,
+    /// First offset of this leader's epoch: nothing is told of a log before its own epoch is committed (R45).
+    epoch_start: Offset,
+    queued: bool,
+    deleted: bool,
+    /// Requests that wait for the high watermark to reach an offset.
+    commits: Vec<(Offset, Arc<Notify>)>,
+    /// Requests that wait for anything new to read.
+    readers: Vec<Arc<Notify>>,
+}
+
+impl State {
+    /// Those whom a moved high watermark wakes.
+    fn woken(&mut self) -> Vec<Arc<Notify>> {
+        let reached = self.leader.high_watermark();
+        let mut woken = std::mem::take(&mut self.readers);
+        self.commits.retain(|(offset, signal)| {
+            let waits = *offset > reached;
+            if !waits {
+                woken.push(Arc::clone(signal));
+            }
+            waits
+        });
+        woken
+    }
+
+    fn all_waiters(&mut self) -> Vec<Arc<Notify>> {
+        let mut woken = std::mem::take(&mut self.readers);
+        woken.extend(self.commits.drain(..).map(|(_, signal)| signal));
+        woken
+    }
+}
+
+fn wake(signals: Vec<Arc<Notify>>) {
+    signals.iter().for_each(|signal| signal.notify_one());
+}
+
+fn offline(error: &DiskError) -> Refusal {
+    Refusal::new(ErrorCode::KafkaStorageError, format!("the log dir is offline: {error}"))
+}
+
+impl Partition {
+    pub(crate) fn new(
+        tp: TopicPartition,
+        topic_id: Uuid,
+        dir: usize,
+        log: Log,
+        leader: Leader,
+        config: Arc<TopicConfig>,
+        durability: Durability,
+    ) -> Self {
+        let state = State {
+            epoch_start: log.log_end(),
+            log,
+            leader,
+            config,
+            isr_count: 1,
+            queued: false,
+            deleted: false,
+            commits: Vec::new(),
+            readers: Vec::new(),
+        };
+        Self { tp, topic_id, dir, durability, state: Mutex::new(state) }
+    }
+
+    /// What a produced batch is checked against.
+    pub(crate) fn produce_policy(&self, now: Timestamp) -> ProducePolicy {
+        let config = Arc::clone(&self.state.lock().config);
+        ProducePolicy {
+            batch_bytes_max: config.message_bytes_max,
+            decompressed_bytes_max: config.decompressed_bytes_max,
+            timestamp_type: if config.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime },
+            timestamp_before_ms_max: config.timestamp_before_ms_max,
+            timestamp_after_ms_max: config.timestamp_after_ms_max,
+            compacted: config.compact,
+            compression: compression(&config.compression),
+            now,
+        }
+    }
+
+    /// Appends a validated batch.
+    pub(crate) fn append(self: &Arc<Self>, batch: &ValidBatch<'_>, acks: i16, now: Timestamp) -> Result<Appended, Refusal> {
+        let mut state = self.state.lock();
+        state.leader.check(LeaderEpoch::NONE)?;
+        let least = usize::try_from(state.config.min_insync_replicas).unwrap_or(1);
+        if acks == -1 && state.isr_count < least {
+            let why = format!("{} replica(s) are in sync, min.insync.replicas is {least}", state.isr_count);
+            return Err(Refusal::new(ErrorCode::NotEnoughReplicas, why));
+        }
+        let (_, epoch) = state.leader.leader();
+        let appended = state.log.append(now, batch, epoch).map_err(append_refusal)?;
+        if appended.duplicate {
+            return Ok(appended);
+        }
+        let end = state.log.log_end();
+        let woken = if state.leader.on_appended(end) { state.woken() } else { Vec::new() };
+        let enqueue = self.durability.fsync && !std::mem::replace(&mut state.queued, true);
+        drop(state);
+        if enqueue {
+            self.durability.committer.enqueue(Arc::clone(self) as Arc<dyn Commit>);
+        }
+        wake(woken);
+        Ok(appended)
+    }
+
+    /// Whether the high watermark has reached `needed`.
+    pub(crate) fn is_committed(&self, needed: Offset) -> Result<bool, Refusal> {
+        let state = self.state.lock();
+        self.committed(&state, needed)
+    }
+
+    fn committed(&self, state: &State, needed: Offset) -> Result<bool, Refusal> {
+        if state.leader.high_watermark() >= needed {
+            return Ok(true);
+        }
+        if let Some(error) = state.log.offline() {
+            return Err(offline(error));
+        }
+        if state.deleted {
+            return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, "the topic was deleted while the request waited"));
+        }
+        state.leader.check(LeaderEpoch::NONE)?;
+        Ok(false)
+    }
+
+    /// As [`Partition::is_committed`]; when it has not, `signal` is notified once it may have.
+    pub(crate) fn wait_committed(&self, needed: Offset, signal: &Arc<Notify>) -> Result<bool, Refusal> {
+        let mut state = self.state.lock();
+        let committed = self.committed(&state, needed)?;
+        if !committed {
+            state.commits.push((needed, Arc::clone(signal)));
+        }
+        Ok(committed)
+    }
+
+    /// Notifies `signal` once there is more to read.
+    pub(crate) fn watch_visible(&self, signal: &Arc<Notify>) {
+        let mut state = self.state.lock();
+        if !state.readers.iter().any(|known| Arc::ptr_eq(known, signal)) {
+            state.readers.push(Arc::clone(signal));
+        }
+    }
+
+    /// Takes `signal` off all lists.
+    pub(crate) fn forget(&self, signal: &Arc<Notify>) {
+        let mut state = self.state.lock();
+        state.readers.retain(|known| !Arc::ptr_eq(known, signal));
+        state.commits.retain(|(_, known)| !Arc::ptr_eq(known, signal));
+    }
+
+    /// Takes over what the controller has decided.
+    pub(crate) fn elect(&self, leader: NodeId, epoch: LeaderEpoch, isr_count: usize) -> Result<(), DiskError> {
+        let mut state = self.state.lock();
+        state.isr_count = isr_count;
+        if !state.leader.elect(leader, epoch) {
+            return Ok(());
+        }
+        state.epoch_start = state.log.log_end();
+        state.log.begin_epoch(epoch)?;
+        let woken = state.all_waiters();
+        drop(state);
+        wake(woken);
+        Ok(())
+    }
+
+    /// Takes over new settings.
+    pub(crate) fn reconfigure(&self, config: Arc<TopicConfig>, log: LogConfig) {
+        let mut state = self.state.lock();
+        state.config = config;
+        state.log.reconfigure(log);
+    }
+
+    /// Marks the partition as removed: whoever waits is told.
+    pub(crate) fn delete(&self) {
+        let mut state = self.state.lock();
+        state.deleted = true;
+        let woken = state.all_waiters();
+        drop(state);
+        wake(woken);
+    }
+
+    /// Fails the partition with its log dir.
+    pub(crate) fn fail(&self, error: &DiskError) {
+        let mut state = self.state.lock();
+        state.log.fail(error.clone());
+        let woken = state.all_waiters();
+        drop(state);
+        wake(woken);
+    }
+
+    /// The leader and its epoch, for clients that asked the wrong node (KIP-951).
+    pub(crate) fn leader(&self) -> (NodeId, LeaderEpoch) {
+        self.state.lock().leader.leader()
+    }
+
+    /// The first offset that can be read.
+    pub(crate) fn log_start_offset(&self) -> Offset {
+        self.state.lock().log.log_start()
+    }
+
+    /// Bytes of the log.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.state.lock().log.size_bytes()
+    }
+
+    /// Recovery point, high watermark and log start, for the checkpoints.
+    pub(crate) fn checkpoints(&self) -> (Offset, Offset, Offset) {
+        let state = self.state.lock();
+        (state.log.recovery_point(), state.leader.high_watermark(), state.log.log_start())
+    }
+
+    /// Moves the log start up to `before`, or to the high watermark; returns the new start.
+    pub(crate) fn delete_records(&self, before: Option<Offset>) -> Result<Offset, Refusal> {
+        let mut state = self.state.lock();
+        state.leader.check(LeaderEpoch::NONE)?;
+        if let Some(error) = state.log.offline() {
+            return Err(offline(error));
+        }
+        if !state.config.delete && state.config.compact {
+            return Err(Refusal::new(ErrorCode::PolicyViolation, "records of a topic that is only compacted cannot be deleted"));
+        }
+        let high_watermark = state.leader.high_watermark();
+        state.log.delete_records(before.unwrap_or(high_watermark), high_watermark)
+    }
+
+    /// Drops what retention no longer keeps, rolls what is old, forgets idle producers.
+    pub(crate) fn maintain(&self, now: Timestamp) -> Option<Deletion> {
+        let mut state = self.state.lock();
+        if state.log.offline().is_some() || state.deleted {
+            return None;
+        }
+        state.log.expire_producers(now);
+        let high_watermark = state.leader.high_watermark();
+        let kept = state.log.roll_if_old(now).and_then(|()| state.log.retain(now, high_watermark));
+        match kept {
+            Ok(deletion) => deletion,
+            Err(error) => {
+                tracing::error!(partition = %self.tp, %error, "retention failed");
+                None
+            }
+        }
+    }
+
+    /// Lets descriptors of clean segments go.
+    pub(crate) fn release_files(&self) {
+        self.state.lock().log.release_files();
+    }
+
+    /// Closes the log, so that the next start needs no recovery.
+    pub(crate) fn close(&self) -> Result<(), DiskError> {
+        self.state.lock().log.close()
+    }
+
+    /// The producers that the log remembers.
+    pub(crate) fn active_producers(&self) -> Vec<ProducerState> {
+        let state = self.state.lock();
+        let producers = state.log.producers().iter().map(|(id, entry)| ProducerState {
+            producer_id: id.0,
+            producer_epoch: i32::from(entry.epoch.0),
+            last_sequence: entry.last_sequence(),
+            last_timestamp: entry.last_timestamp.0,
+            coordinator_epoch: entry.coordinator_epoch,
+            current_txn_start_offset: entry.txn_first_offset.map_or(-1, |offset| offset.0),
+            ..ProducerState::default()
+        });
+        producers.collect()
+    }
+}
+
+fn append_refusal(error: AppendError) -> Refusal {
+    match error {
+        AppendError::Offline(error) => offline(&error),
+        AppendError::Producer(refusal) => refusal.into(),
+        other => Refusal::new(ErrorCode::UnknownServerError, other.to_string()),
+    }
+}
+
+fn compression(kind: &CompressionType) -> Option<Compression> {
+    match kind {
+        CompressionType::Producer => None,
+        CompressionType::Codec { name, level } => Codec::from_name(name).map(|codec| Compression { codec, level: *level }),
+    }
+}
+
+/// The log's settings out of a topic's.
+pub(crate) fn log_config(config: &TopicConfig, producer_id_expiration_ms: i64) -> LogConfig {
+    LogConfig {
+        segment_bytes: config.segment_bytes,
+        segment_ms: config.segment_ms,
+        segment_index_bytes: config.segment_index_bytes,
+        index_interval_bytes: config.index_interval_bytes,
+        retention_ms: config.retention_ms,
+        retention_bytes: config.retention_bytes,
+        delete: config.delete,
+        file_delete_delay_ms: config.file_delete_delay_ms,
+        producer_id_expiration_ms,
+        decompressed_bytes_max: config.decompressed_bytes_max,
+    }
+}
+
+impl Commit for Partition {
+    fn ticket(&self) -> Result<Option<SyncTicket>, DiskError> {
+        let mut state = self.state.lock();
+        state.queued = false;
+        if state.deleted { Ok(None) } else { state.log.ticket() }
+    }
+
+    fn synced(&self, ticket: &SyncTicket) {
+        let mut state = self.state.lock();
+        state.log.on_durable(ticket.up_to);
+        let moved = state.leader.on_durable(ticket.up_to);
+        let high_watermark = state.leader.high_watermark();
+        state.log.on_high_watermark(high_watermark);
+        let woken = if moved { state.woken() } else { Vec::new() };
+        drop(state);
+        wake(woken);
+    }
+
+    fn failed(&self, error: &DiskError) {
+        self.fail(error);
+    }
+}

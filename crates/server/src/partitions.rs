@@ -1,0 +1,232 @@
+//! The partitions of this node, and how they follow the metadata: made, elected, reconfigured, removed.
+
+use crate::broker::LogDirHandle;
+use crate::committer::Commit;
+use crate::partition::{Partition, log_config};
+use base::{NodeId, Offset, SeededRng, TopicPartition, Uuid};
+use config::{NodeConfig, TopicConfig};
+use metadata::{Changes, MetadataImage, PartitionRegistration};
+use parking_lot::{Mutex, RwLock};
+use replication::Leader;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use storage::{LogConfig, LogError, LogOptions};
+
+/// A partition's folder that was found at start.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) dir: usize,
+    pub(crate) recovery_point: Offset,
+    pub(crate) log_start: Offset,
+    pub(crate) clean: bool,
+}
+
+/// All partitions of this node.
+pub(crate) struct Partitions {
+    node: NodeId,
+    fsync: bool,
+    dirs: Arc<Vec<LogDirHandle>>,
+    by_id: RwLock<BTreeMap<(Uuid, i32), Arc<Partition>>>,
+    /// Folders that no partition has been opened from yet.
+    found: Mutex<BTreeMap<TopicPartition, Found>>,
+    rng: Mutex<SeededRng>,
+    /// Renamed folders that are to be removed.
+    removed: Mutex<Vec<PathBuf>>,
+}
+
+impl Partitions {
+    pub(crate) fn new(
+        config: &NodeConfig,
+        dirs: Arc<Vec<LogDirHandle>>,
+        found: BTreeMap<TopicPartition, Found>,
+        rng: SeededRng,
+    ) -> Self {
+        Self {
+            node: NodeId(config.node_id),
+            fsync: config.fsync,
+            dirs,
+            by_id: RwLock::new(BTreeMap::new()),
+            found: Mutex::new(found),
+            rng: Mutex::new(rng),
+            removed: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// One partition.
+    pub(crate) fn get(&self, topic: Uuid, index: i32) -> Option<Arc<Partition>> {
+        self.by_id.read().get(&(topic, index)).cloned()
+    }
+
+    /// All partitions.
+    pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
+        self.by_id.read().values().cloned().collect()
+    }
+
+    /// The partitions of a log dir.
+    pub(crate) fn in_dir(&self, dir: usize) -> Vec<Arc<Partition>> {
+        self.by_id.read().values().filter(|partition| partition.dir == dir).cloned().collect()
+    }
+
+    /// Folders that wait to be removed.
+    pub(crate) fn take_removed(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.removed.lock())
+    }
+
+    /// Follows a change of the metadata.
+    pub(crate) fn publish(&self, config: &NodeConfig, image: &MetadataImage, changes: &Changes) {
+        for id in &changes.topics {
+            match image.topics().by_id(*id) {
+                Some(topic) => {
+                    for (index, registration) in topic.partitions_from(0) {
+                        if registration.replicas.contains(&self.node) {
+                            self.follow(config, image, topic.name(), *id, index, registration);
+                        }
+                    }
+                }
+                None => self.remove_topic(*id),
+            }
+        }
+        let all_brokers = changes.configs.iter().any(|(kind, _)| *kind == 4);
+        let named: BTreeSet<&str> = changes.configs.iter().filter(|(kind, _)| *kind == 2).map(|(_, name)| name.as_str()).collect();
+        for partition in self.all() {
+            if all_brokers || named.contains(&*partition.tp.topic) {
+                let (topic, log) = resolve(config, image, &partition.tp.topic);
+                partition.reconfigure(topic, log);
+            }
+        }
+    }
+
+    fn follow(
+        &self,
+        config: &NodeConfig,
+        image: &MetadataImage,
+        name: &Arc<str>,
+        id: Uuid,
+        index: i32,
+        registration: &PartitionRegistration,
+    ) {
+        let partition = match self.get(id, index) {
+            Some(partition) => partition,
+            None => match self.open(config, image, name, id, index, registration) {
+                Ok(partition) => partition,
+                Err(error) => {
+                    tracing::error!(partition = %TopicPartition::new(Arc::clone(name), index), %error, "the log cannot be opened");
+                    return;
+                }
+            },
+        };
+        if let Err(error) = partition.elect(registration.leader, registration.leader_epoch, registration.isr.len()) {
+            partition.fail(&error);
+        }
+    }
+
+    fn open(
+        &self,
+        config: &NodeConfig,
+        image: &MetadataImage,
+        name: &Arc<str>,
+        id: Uuid,
+        index: i32,
+        registration: &PartitionRegistration,
+    ) -> Result<Arc<Partition>, LogError> {
+        let tp = TopicPartition::new(Arc::clone(name), index);
+        let (topic, log_config) = resolve(config, image, name);
+        let found = self.found.lock().remove(&tp);
+        let at = found.as_ref().map_or_else(|| self.choose_dir(registration), |found| found.dir);
+        let handle = &self.dirs[at];
+        let options = LogOptions {
+            dir: handle.dir.path().join(tp.to_string()),
+            config: log_config,
+            recovery_point: found.as_ref().map_or(Offset::ZERO, |found| found.recovery_point),
+            log_start: found.as_ref().map_or(Offset::ZERO, |found| found.log_start),
+            clean: found.as_ref().is_some_and(|found| found.clean),
+        };
+        let disk = Arc::clone(handle.dir.disk());
+        let mut log = if found.is_some() {
+            let (log, recovery) = storage::Log::open(Arc::clone(&disk), options.clone())?;
+            if recovery.truncated_bytes > 0 {
+                tracing::warn!(partition = %tp, bytes = recovery.truncated_bytes, "cut a torn tail that was never synced");
+            }
+            log
+        } else {
+            storage::Log::create(Arc::clone(&disk), options.clone())?
+        };
+        // R30: a folder of the same name may be an older topic's.
+        if log.read_topic_id()?.is_some_and(|known| known != id) {
+            drop(log);
+            let aside = handle.dir.rename_aside(&tp, Uuid::random(&mut self.rng.lock()), "stray")?;
+            tracing::warn!(partition = %tp, folder = %aside.display(), "put a folder aside that belongs to another topic of this name");
+            log = storage::Log::create(Arc::clone(&disk), LogOptions { recovery_point: Offset::ZERO, log_start: Offset::ZERO, ..options })?;
+        }
+        if log.read_topic_id()?.is_none() {
+            log.write_topic_id(id)?;
+        }
+        log.release_files();
+        let leader = Leader::new(self.node, self.fsync, log.log_end());
+        let committer = Arc::clone(&handle.committer);
+        let partition = Arc::new(Partition::new(tp, id, at, log, leader, topic, crate::partition::Durability { committer, fsync: self.fsync }));
+        self.by_id.write().insert((id, index), Arc::clone(&partition));
+        // The new folder's name is made durable with the first round.
+        handle.committer.enqueue(Arc::clone(&partition) as Arc<dyn Commit>);
+        Ok(partition)
+    }
+
+    /// The dir that the controller chose, else the one with the fewest partitions.
+    fn choose_dir(&self, registration: &PartitionRegistration) -> usize {
+        let position = registration.replicas.iter().position(|node| *node == self.node);
+        let chosen = position.and_then(|at| registration.directories.get(at)).copied();
+        let known = chosen.and_then(|id| self.dirs.iter().position(|dir| dir.dir.meta().directory_id == Some(id) && !dir.is_offline()));
+        known.unwrap_or_else(|| {
+            let counts = self.by_id.read().values().fold(vec![0_usize; self.dirs.len()], |mut counts, partition| {
+                counts[partition.dir] += 1;
+                counts
+            });
+            let online = (0..self.dirs.len()).filter(|at| !self.dirs[*at].is_offline());
+            online.min_by_key(|at| counts[*at]).unwrap_or(0)
+        })
+    }
+
+    fn remove_topic(&self, id: Uuid) {
+        let mut by_id = self.by_id.write();
+        let removed: Vec<Arc<Partition>> = by_id.range((id, 0)..=(id, i32::MAX)).map(|(_, partition)| Arc::clone(partition)).collect();
+        removed.iter().for_each(|partition| drop(by_id.remove(&(id, partition.tp.partition.0))));
+        drop(by_id);
+        for partition in removed {
+            partition.delete();
+            let unique = Uuid::random(&mut self.rng.lock());
+            match self.dirs[partition.dir].dir.rename_aside(&partition.tp, unique, "delete") {
+                Ok(path) => self.removed.lock().push(path),
+                Err(error) => tracing::error!(partition = %partition.tp, %error, "the folder of a deleted topic cannot be renamed"),
+            }
+        }
+    }
+
+    /// Folders that belong to no topic of the metadata are put aside, never removed (KIP-858).
+    pub(crate) fn put_strays_aside(&self) {
+        for (tp, found) in std::mem::take(&mut *self.found.lock()) {
+            let unique = Uuid::random(&mut self.rng.lock());
+            match self.dirs[found.dir].dir.rename_aside(&tp, unique, "stray") {
+                Ok(path) => tracing::warn!(partition = %tp, folder = %path.display(), "put a folder aside that no topic owns"),
+                Err(error) => tracing::error!(partition = %tp, %error, "a folder that no topic owns cannot be put aside"),
+            }
+        }
+    }
+}
+
+/// A topic's effective settings.
+pub(crate) fn resolve(config: &NodeConfig, image: &MetadataImage, topic: &str) -> (Arc<TopicConfig>, LogConfig) {
+    let set = |kind: i8, name: &str| -> BTreeMap<String, String> {
+        image.configs(kind, name).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    };
+    let (own, broker, all) = (set(2, topic), set(4, &config.node_id.to_string()), set(4, ""));
+    let node = |name: &str| broker.get(name).or_else(|| all.get(name)).or_else(|| config.set.get(name)).cloned();
+    let resolved = TopicConfig::resolve(&node, &own).unwrap_or_else(|why| {
+        // Values are checked before they are accepted, so this can only be a value of another version of Kafka.
+        tracing::error!(topic, %why, "the topic's configs cannot be read: its defaults apply");
+        TopicConfig::resolve(&|_| None, &BTreeMap::new()).expect("defaults are sound")
+    });
+    let expiration_ms = node("producer.id.expiration.ms").and_then(|value| value.parse().ok()).unwrap_or(86_400_000);
+    let log = log_config(&resolved, expiration_ms);
+    (Arc::new(resolved), log)
+}

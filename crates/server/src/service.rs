@@ -1,0 +1,80 @@
+//! The node as the connections of one event loop see it.
+
+use crate::broker::Broker;
+use crate::dispatch;
+use crate::session::Session;
+use net::{ConnContext, Observer, Peer, Reply, SendFile, Service, Warming};
+use record::Scratch;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use telemetry::Metrics;
+
+/// One per loop: it holds the loop's reusable buffers.
+pub(crate) struct NodeService {
+    broker: Arc<Broker>,
+    scratch: Rc<RefCell<Scratch>>,
+}
+
+impl NodeService {
+    pub(crate) fn new(broker: Arc<Broker>) -> Self {
+        Self { broker, scratch: Rc::new(RefCell::new(Scratch::default())) }
+    }
+}
+
+impl Service for NodeService {
+    type Session = Session;
+
+    fn connected(&self, peer: &Peer) -> Session {
+        let is_controller = self.broker.config.listener(&peer.listener).is_some_and(|listener| listener.is_controller);
+        Session::new(Arc::clone(&peer.listener), is_controller, Rc::clone(&self.scratch))
+    }
+
+    fn call(&self, cx: &mut ConnContext<Session>, frame: &[u8]) -> Reply {
+        let metrics = &self.broker.metrics;
+        let started = self.broker.clock.monotonic();
+        let key = frame.first_chunk::<2>().map_or(-1, |key| i16::from_be_bytes(*key));
+        match dispatch::call(&self.broker, cx, frame) {
+            Reply::Later(pending) => {
+                let broker = Arc::clone(&self.broker);
+                Reply::Later(Box::pin(async move {
+                    let answer = pending.await;
+                    let took = broker.clock.monotonic().since(started);
+                    broker.metrics.request(key, took, answer.is_none());
+                    answer
+                }))
+            }
+            reply => {
+                let took = self.broker.clock.monotonic().since(started);
+                metrics.request(key, took, matches!(reply, Reply::Close(_)));
+                reply
+            }
+        }
+    }
+
+    fn before_send(&self, _file: &dyn SendFile, _position: u64, _len: usize) -> Option<Warming> {
+        None
+    }
+}
+
+/// Counts what happens on connections.
+pub(crate) struct ConnectionMetrics(pub(crate) Arc<Metrics>);
+
+impl Observer for ConnectionMetrics {
+    fn connection_opened(&self, _listener: &str) {
+        self.0.accepted.add(1);
+        self.0.connections.add(1);
+    }
+    fn connection_closed(&self, _listener: &str) {
+        self.0.connections.add(-1);
+    }
+    fn connection_refused(&self, _listener: &str) {
+        self.0.refused.add(1);
+    }
+    fn bytes_in(&self, bytes: usize) {
+        self.0.received_bytes.add(bytes as u64);
+    }
+    fn bytes_out(&self, bytes: usize) {
+        self.0.sent_bytes.add(bytes as u64);
+    }
+}
