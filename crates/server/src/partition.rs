@@ -6,7 +6,7 @@
 mod read;
 
 use crate::committer::{Commit, Committer};
-use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Refusal, Timestamp, TopicPartition, Uuid};
+use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Refusal, Timestamp, TopicPartition};
 use config::{CompressionType, TopicConfig};
 use parking_lot::Mutex;
 use protocol::messages::describe_producers_response::ProducerState;
@@ -22,7 +22,6 @@ pub(crate) use replication::Isolation;
 /// A partition that this node has a replica of.
 pub(crate) struct Partition {
     pub(crate) tp: TopicPartition,
-    pub(crate) topic_id: Uuid,
     /// The log dir that it is in, as an index of the node's.
     pub(crate) dir: usize,
     durability: Durability,
@@ -85,7 +84,6 @@ fn offline(error: &DiskError) -> Refusal {
 impl Partition {
     pub(crate) fn new(
         tp: TopicPartition,
-        topic_id: Uuid,
         dir: usize,
         log: Log,
         leader: Leader,
@@ -103,7 +101,7 @@ impl Partition {
             commits: Vec::new(),
             readers: Vec::new(),
         };
-        Self { tp, topic_id, dir, durability, state: Mutex::new(state) }
+        Self { tp, dir, durability, state: Mutex::new(state) }
     }
 
     /// What a produced batch is checked against.

@@ -165,7 +165,7 @@ impl Partitions {
         log.release_files();
         let leader = Leader::new(self.node, self.fsync, log.log_end());
         let committer = Arc::clone(&handle.committer);
-        let partition = Arc::new(Partition::new(tp, id, at, log, leader, topic, crate::partition::Durability { committer, fsync: self.fsync }));
+        let partition = Arc::new(Partition::new(tp, at, log, leader, topic, crate::partition::Durability { committer, fsync: self.fsync }));
         self.by_id.write().insert((id, index), Arc::clone(&partition));
         // The new folder's name is made durable with the first round.
         handle.committer.enqueue(Arc::clone(&partition) as Arc<dyn Commit>);

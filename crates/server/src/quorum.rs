@@ -19,7 +19,7 @@ use std::sync::Arc;
 use storage::{Disk, DiskError, Log, SyncTicket};
 use tokio::sync::watch;
 
-pub(crate) use load::{Bootstrap, Loaded, load};
+pub(crate) use load::{Loaded, load};
 
 /// The topic of the metadata log.
 pub(crate) const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -269,11 +269,6 @@ impl MetadataQuorum {
             high_watermark: inner.quorum.high_watermark(),
             voters: voters.collect(),
         }
-    }
-
-    /// The image that was published last.
-    pub(crate) fn published(&self) -> MetadataImage {
-        self.inner.lock().published.clone()
     }
 
     /// Up to where the metadata log is on disk.
