@@ -12,6 +12,8 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Run a node: broker and controller
+    Server(crate::cmd::server::Server),
     /// Create, list, describe, alter and delete topics
     #[command(subcommand)]
     Topic(crate::cmd::topic::Topic),

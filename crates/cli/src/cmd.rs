@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod consume;
 pub(crate) mod demo;
 pub(crate) mod produce;
+pub(crate) mod server;
 pub(crate) mod storage;
 pub(crate) mod topic;
 
@@ -21,6 +22,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Config(command) => client_command(command.connection().verbose, config::run(command)),
         Command::Produce(command) => client_command(command.connection.verbose, produce::run(command)),
         Command::Consume(command) => client_command(command.connection.verbose, consume::run(command)),
+        Command::Server(command) => server::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Demo(command) => demo::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Storage(command) => storage::run(command).map(|()| ExitCode::SUCCESS),
         Command::Cluster(command) => client_command(command.connection().verbose, cluster::run(command)),

@@ -11,6 +11,7 @@ use crate::args::Format;
 use crate::output::Failure;
 use clap::Subcommand;
 use config::{NodeConfig, Properties};
+pub(crate) use format::format_empty;
 use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
@@ -65,13 +66,21 @@ pub(crate) fn run(command: Storage) -> Result<(), Failure> {
 
 /// Reads a node's configuration; warnings go to stderr.
 pub(crate) fn load_config(path: &Path) -> Result<NodeConfig, Failure> {
+    check_config(&load_properties(path)?, &path.display().to_string(), |warning| eprintln!("thalweg: {warning}"))
+}
+
+/// Reads a properties file.
+pub(crate) fn load_properties(path: &Path) -> Result<Properties, Failure> {
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|error| Failure::said(format!("cannot read {}: {error}", path.display())))?;
-    let startup = NodeConfig::from_properties(&Properties::parse(&text));
-    let startup = startup.map_err(|errors| Failure::said(format!("{}: {}", path.display(), errors.join("; "))))?;
-    for warning in &startup.warnings {
-        eprintln!("thalweg: {}", warning.0);
-    }
+    Ok(Properties::parse(&text))
+}
+
+/// A node's configuration from properties that come from `source`.
+pub(crate) fn check_config(properties: &Properties, source: &str, warn: impl Fn(&str)) -> Result<NodeConfig, Failure> {
+    let startup = NodeConfig::from_properties(properties);
+    let startup = startup.map_err(|errors| Failure::said(format!("{source}: {}", errors.join("; "))))?;
+    startup.warnings.iter().for_each(|warning| warn(&warning.0));
     Ok(startup.config)
 }
 

@@ -64,34 +64,79 @@ pub(super) fn run(args: &FormatArgs) -> Result<(), Failure> {
     let mut rng = seeded_by_the_system()?;
     let voters = initial_voters(args, &config, &mut rng)?;
     let levels = feature_levels(args, &config)?;
+    let empty = unformatted(&all_dirs(&config), args, &config, cluster_id)?;
+    if empty.is_empty() {
+        return say(args, "all log dirs are formatted already", &[], &levels);
+    }
+    Formatting { config: &config, cluster_id, levels: &levels, voters: voters.as_ref() }.write(&empty, &mut rng)?;
+    say(args, "formatted", &empty, &levels)
+}
+
+/// Formats the log dirs of a node that has none yet, as its own cluster: what `thalweg server` does without a configuration.
+/// Returns whether it did.
+pub(crate) fn format_empty(config: &NodeConfig) -> Result<bool, Failure> {
+    let dirs = all_dirs(config);
+    let mut formatted = 0;
+    for dir in &dirs {
+        if !dir.exists() {
+            continue;
+        }
+        if MetaProperties::load(&RealDisk, dir).map_err(Failure::said)?.is_some() {
+            formatted += 1;
+        } else if std::fs::read_dir(dir).map_err(super::on(dir))?.next().is_some() {
+            let what =
+                "is neither empty nor formatted: give another --data, or format it with `thalweg storage format`";
+            return Err(Failure::said(format!("{} {what}", dir.display())));
+        }
+    }
+    if formatted > 0 {
+        return Ok(false);
+    }
+    let mut rng = seeded_by_the_system()?;
+    let voters = if config.quorum_voters.is_empty() { Some(standalone(config, &mut rng)?) } else { None };
+    let levels = levels_of(MetadataVersion::LATEST, config);
+    let cluster_id = Uuid::random(&mut rng);
+    Formatting { config, cluster_id, levels: &levels, voters: voters.as_ref() }.write(&dirs, &mut rng)?;
+    Ok(true)
+}
+
+fn all_dirs(config: &NodeConfig) -> Vec<PathBuf> {
     let mut dirs = config.log_dirs.clone();
     dirs.push(config.metadata_log_dir.clone());
     dirs.sort();
     dirs.dedup();
-    let empty = unformatted(&dirs, args, &config, cluster_id)?;
-    if empty.is_empty() {
-        return say(args, "all log dirs are formatted already", &[], &levels);
-    }
-    for dir in &empty {
-        let is_metadata_dir = *dir == config.metadata_log_dir;
-        let own = voters.as_ref().and_then(|voters| voters.voters.iter().find(|voter| voter.node.0 == config.node_id));
-        let directory_id = match own {
-            Some(voter) if is_metadata_dir => voter.directory_id,
-            _ => Uuid::random(&mut rng),
-        };
-        RealDisk.create_dir(dir).map_err(super::on(dir))?;
-        if config.roles.controller && is_metadata_dir {
-            write_bootstrap(dir, &levels, voters.as_ref())?;
+    dirs
+}
+
+/// What is written into each dir.
+struct Formatting<'a> {
+    config: &'a NodeConfig,
+    cluster_id: Uuid,
+    levels: &'a BTreeMap<String, i16>,
+    voters: Option<&'a Voters>,
+}
+
+impl Formatting<'_> {
+    fn write(&self, dirs: &[PathBuf], rng: &mut SeededRng) -> Result<(), Failure> {
+        let node_id = self.config.node_id;
+        let own = self.voters.and_then(|voters| voters.voters.iter().find(|voter| voter.node.0 == node_id));
+        for dir in dirs {
+            let is_metadata_dir = *dir == self.config.metadata_log_dir;
+            let directory_id = match own {
+                Some(voter) if is_metadata_dir => voter.directory_id,
+                _ => Uuid::random(rng),
+            };
+            std::fs::create_dir_all(dir).map_err(super::on(dir))?;
+            if self.config.roles.controller && is_metadata_dir {
+                write_bootstrap(dir, self.levels, self.voters)?;
+            }
+            // Last, because it is what makes the dir count as formatted.
+            let cluster_id = self.cluster_id.to_string();
+            let meta = MetaProperties { cluster_id, node_id, directory_id: Some(directory_id) };
+            meta.store(&RealDisk, dir).map_err(Failure::said)?;
         }
-        // Last, because it is what makes the dir count as formatted.
-        let meta = MetaProperties {
-            cluster_id: cluster_id.to_string(),
-            node_id: config.node_id,
-            directory_id: Some(directory_id),
-        };
-        meta.store(&RealDisk, dir).map_err(Failure::said)?;
+        Ok(())
     }
-    say(args, "formatted", &empty, &levels)
 }
 
 fn say(args: &FormatArgs, verb: &str, dirs: &[PathBuf], levels: &BTreeMap<String, i16>) -> Result<(), Failure> {
@@ -162,22 +207,24 @@ fn initial_voters(args: &FormatArgs, config: &NodeConfig, rng: &mut SeededRng) -
             "controller.quorum.voters is not set on this controller, so one of --standalone, --initial-controllers and --no-initial-controllers is needed",
         ));
     }
-    let listener = config.listeners.iter().find(|listener| listener.is_controller);
     if let Some(text) = &args.initial_controllers {
+        let listener = config.listeners.iter().find(|listener| listener.is_controller);
         let name = listener.map_or("CONTROLLER", |listener| listener.name.as_str());
         let voters: Result<Vec<Voter>, Failure> =
             text.split(',').map(|voter| parse_voter(voter.trim(), name)).collect();
         return Ok(Some(Voters { voters: voters? }));
     }
-    if !args.standalone {
-        return Ok(None);
-    }
-    let listener = listener.filter(|_| config.roles.controller);
-    let listener = listener
-        .ok_or_else(|| Failure::said("--standalone is for a controller, and this node has no controller listener"))?;
+    if args.standalone { standalone(config, rng).map(Some) } else { Ok(None) }
+}
+
+/// This controller as the only voter.
+fn standalone(config: &NodeConfig, rng: &mut SeededRng) -> Result<Voters, Failure> {
+    let listener = config.listeners.iter().find(|listener| listener.is_controller && config.roles.controller);
+    let none = || Failure::said("--standalone is for a controller, and this node has no controller listener");
+    let listener = listener.ok_or_else(none)?;
     let host = if listener.advertised.host.is_empty() { "localhost" } else { &listener.advertised.host };
     let voter = voter(config.node_id, Uuid::random(rng), &listener.name, host, listener.advertised.port);
-    Ok(Some(Voters { voters: vec![voter] }))
+    Ok(Voters { voters: vec![voter] })
 }
 
 fn voter(node_id: i32, directory_id: Uuid, listener: &str, host: &str, port: u16) -> Voter {
@@ -202,6 +249,12 @@ fn parse_voter(text: &str, listener: &str) -> Result<Voter, Failure> {
     parse().ok_or_else(|| Failure::said(format!("`{}` is not ID@HOST:PORT:DIRECTORY-ID", text.escape_debug())))
 }
 
+/// What a cluster of this release begins with.
+fn levels_of(release: MetadataVersion, config: &NodeConfig) -> BTreeMap<String, i16> {
+    let kraft = i16::from(config.quorum_voters.is_empty());
+    BTreeMap::from([(METADATA_VERSION.to_owned(), release.level()), (KRAFT_VERSION.to_owned(), kraft)])
+}
+
 /// The level of every feature that the cluster begins with.
 fn feature_levels(args: &FormatArgs, config: &NodeConfig) -> Result<BTreeMap<String, i16>, Failure> {
     let asked: BTreeMap<String, i16> = args.feature.iter().cloned().collect();
@@ -217,10 +270,7 @@ fn feature_levels(args: &FormatArgs, config: &NodeConfig) -> Result<BTreeMap<Str
         (None, None) => MetadataVersion::LATEST,
     };
     let dynamic = config.quorum_voters.is_empty();
-    let mut levels = BTreeMap::from([
-        (METADATA_VERSION.to_owned(), release.level()),
-        (KRAFT_VERSION.to_owned(), i16::from(dynamic)),
-    ]);
+    let mut levels = levels_of(release, config);
     for (name, level) in asked {
         let known = SUPPORTED_FEATURES.iter().find(|feature| feature.name == name);
         // Level 0 of any feature means that it is off, which is how this version serves those that it does not have.

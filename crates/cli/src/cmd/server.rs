@@ -1,0 +1,191 @@
+//! `thalweg server`: arguments become a configuration, the node does the rest.
+
+use crate::args::name_and_value;
+use crate::cmd::storage::{check_config, format_empty, load_properties};
+use crate::output::{Failure, line};
+use clap::{Args, ValueEnum};
+use config::{NodeConfig, Properties};
+use server::{Environment, Node};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use telemetry::LogFormat;
+use tokio::time::Duration;
+
+/// How often the node is asked whether it can go on.
+const HEALTH_CHECK: Duration = Duration::from_millis(500);
+
+#[derive(Args)]
+pub(crate) struct Server {
+    /// The node's server.properties, as Kafka's [default: a single node that formats an empty data dir itself]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where data is kept: `log.dirs` [default without --config: thalweg-data]
+    #[arg(long, short, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where clients connect to; port 0 takes a free one [default without --config: 127.0.0.1:9092]
+    #[arg(long, short, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Set a config; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    set: Vec<(String, String)>,
+    /// How log lines on stderr look
+    #[arg(long, value_enum, default_value_t = Log::Text)]
+    log: Log,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Log {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+pub(crate) fn run(command: &Server) -> Result<(), Failure> {
+    telemetry::init_logs(match command.log {
+        Log::Text => LogFormat::Text,
+        Log::Json => LogFormat::Json,
+    });
+    let mut properties = match &command.config {
+        Some(path) => load_properties(path)?,
+        None => single_node(),
+    };
+    if let Some(listen) = &command.listen {
+        set_listen(&mut properties, listen)?;
+    }
+    if let Some(data) = &command.data {
+        set_data(&mut properties, data);
+    }
+    for (name, value) in &command.set {
+        properties.set(name.as_str(), value.as_str());
+    }
+    let source = command.config.as_ref().map_or("the configuration".to_owned(), |path| path.display().to_string());
+    let config = check_config(&properties, &source, |warning| tracing::warn!("{warning}"))?;
+    if command.config.is_none() && format_empty(&config)? {
+        tracing::info!(dir = %config.metadata_log_dir.display(), "formatted an empty data dir as a new cluster");
+    }
+    serve(start(config)?)
+}
+
+/// The configuration of a node on its own.
+pub(crate) fn single_node() -> Properties {
+    let mut properties = Properties::default();
+    properties.set("process.roles", "broker,controller");
+    properties.set("node.id", "1");
+    properties.set("controller.listener.names", "CONTROLLER");
+    properties.set("log.dirs", "thalweg-data");
+    // One broker cannot hold three replicas.
+    properties.set("offsets.topic.replication.factor", "1");
+    properties.set("transaction.state.log.replication.factor", "1");
+    properties.set("transaction.state.log.min.isr", "1");
+    properties.set("share.coordinator.state.topic.replication.factor", "1");
+    properties.set("share.coordinator.state.topic.min.isr", "1");
+    set_addresses(&mut properties, "127.0.0.1", 9092);
+    properties
+}
+
+/// The controller listens on loopback, one port on; nobody but the node itself has to reach it.
+fn set_addresses(properties: &mut Properties, host: &str, port: u16) {
+    let controller_port = if port == 0 { 0 } else { port.checked_add(1).unwrap_or(port - 1) };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    properties.set("listeners", format!("PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{controller_port}"));
+    properties.set("controller.quorum.bootstrap.servers", format!("127.0.0.1:{controller_port}"));
+}
+
+/// Replaces where clients connect to. With a configuration of its own, the node keeps its other listeners.
+pub(crate) fn set_listen(properties: &mut Properties, listen: &str) -> Result<(), Failure> {
+    let parsed = listen.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    let wrong = || Failure::said(format!("`{}` is not HOST:PORT", listen.escape_debug()));
+    let (host, port) = parsed.ok_or_else(wrong)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let names: Vec<String> = config::words(properties.get("controller.listener.names").unwrap_or_default())
+        .map(str::to_ascii_uppercase)
+        .collect();
+    let listeners = properties.get("listeners").unwrap_or_default().to_owned();
+    let is_controller = |listener: &&str| {
+        listener.split_once("://").is_some_and(|(name, _)| names.contains(&name.trim().to_ascii_uppercase()))
+    };
+    let controllers: Vec<&str> = config::words(&listeners).filter(is_controller).collect();
+    if *properties == single_node() {
+        set_addresses(properties, host, port);
+        return Ok(());
+    }
+    let mut all = vec![format!("PLAINTEXT://{listen}")];
+    all.extend(controllers.into_iter().map(str::to_owned));
+    properties.set("listeners", all.join(","));
+    properties.set("advertised.listeners", "");
+    Ok(())
+}
+
+/// Replaces where data is kept.
+pub(crate) fn set_data(properties: &mut Properties, data: &Path) {
+    properties.set("log.dirs", data.display().to_string());
+    properties.set("metadata.log.dir", "");
+}
+
+pub(crate) fn start(config: NodeConfig) -> Result<Node, Failure> {
+    Node::start(config, Environment::real()).map_err(|error| Failure::said(format!("the node does not start: {error}")))
+}
+
+/// Says that the node is ready, and serves until it is told to stop or cannot go on.
+pub(crate) fn serve(node: Node) -> Result<(), Failure> {
+    let bound: SocketAddr = node.bound();
+    line(format_args!("ready {bound}"))?;
+    let failed = wait_for_the_end(&node)?;
+    tracing::info!("stopping");
+    let stopped = node.shutdown();
+    match (failed, stopped) {
+        (Some(why), _) => Err(Failure::said(why)),
+        (None, Err(error)) => Err(Failure::said(format!("the node did not stop cleanly: {error}"))),
+        (None, Ok(())) => Ok(()),
+    }
+}
+
+/// Waits for SIGTERM or SIGINT, or for the node to fail; returns why it did.
+fn wait_for_the_end(node: &Node) -> Result<Option<String>, Failure> {
+    let cannot = |error: std::io::Error| Failure::said(format!("cannot wait for signals: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+    runtime.block_on(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(None),
+                _ = interrupt.recv() => return Ok(None),
+                () = tokio::time::sleep(HEALTH_CHECK) => {
+                    if let Some(why) = node.failed() {
+                        return Ok(Some(why));
+                    }
+                }
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_moves_a_single_node_with_its_controller() {
+        let mut properties = single_node();
+        set_listen(&mut properties, "0.0.0.0:7000").expect("an address");
+        assert_eq!(properties.get("listeners"), Some("PLAINTEXT://0.0.0.0:7000,CONTROLLER://127.0.0.1:7001"));
+        assert!(check_config(&properties, "test", |warning| panic!("{warning}")).is_ok());
+        let mut properties = single_node();
+        set_listen(&mut properties, "[::1]:0").expect("an address");
+        assert_eq!(properties.get("listeners"), Some("PLAINTEXT://[::1]:0,CONTROLLER://127.0.0.1:0"));
+        assert!(set_listen(&mut properties, "nonsense").is_err());
+    }
+
+    #[test]
+    fn listen_keeps_the_controller_listener_of_a_configuration() {
+        let text =
+            "process.roles=broker,controller\nlisteners=PLAINTEXT://a:1,CTL://b:2\ncontroller.listener.names=CTL\n";
+        let mut properties = Properties::parse(text);
+        set_listen(&mut properties, "127.0.0.1:5").expect("an address");
+        assert_eq!(properties.get("listeners"), Some("PLAINTEXT://127.0.0.1:5,CTL://b:2"));
+    }
+}
