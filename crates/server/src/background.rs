@@ -66,7 +66,10 @@ impl Background {
             self.beat(now, wall);
         }
         if self.no_op.is_due(now) {
-            let said = self.broker.quorum.submit(wall, |controller, _| Ok(Decision { records: vec![controller.no_op()], reply: () }));
+            let said = self
+                .broker
+                .quorum
+                .submit(wall, |controller, _| Ok(Decision { records: vec![controller.no_op()], reply: () }));
             if let Err(refusal) = said {
                 tracing::error!(%refusal, "the metadata log takes nothing more");
             }
@@ -94,7 +97,8 @@ impl Background {
     }
 
     fn snapshot(&self, wall: Timestamp) {
-        let bytes = u64::try_from(self.broker.config.number("metadata.log.max.record.bytes.between.snapshots")).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(self.broker.config.number("metadata.log.max.record.bytes.between.snapshots"))
+            .unwrap_or(u64::MAX);
         let ms = self.broker.config.number("metadata.log.max.snapshot.interval.ms");
         if let Err(error) = self.broker.quorum.snapshot_if_due(wall, bytes, ms) {
             tracing::error!(%error, "the snapshot of the metadata could not be written");
@@ -122,7 +126,11 @@ impl Background {
                 return true;
             }
             let disk = self.broker.log_dirs[0].dir.disk();
-            let gone = if path.extension().is_some_and(|suffix| suffix == "deleted") { disk.remove_file(path) } else { disk.remove_dir_all(path) };
+            let gone = if path.extension().is_some_and(|suffix| suffix == "deleted") {
+                disk.remove_file(path)
+            } else {
+                disk.remove_dir_all(path)
+            };
             if let Err(error) = gone
                 && error.kind() != std::io::ErrorKind::NotFound
             {

@@ -146,7 +146,8 @@ impl Broker {
         match tokio::time::timeout(timeout, self.quorum.committed(needed)).await {
             Ok(committed) => committed.map(|()| reply),
             Err(_) => {
-                let why = "the change was decided but not committed within the request's timeout; it may still take effect";
+                let why =
+                    "the change was decided but not committed within the request's timeout; it may still take effect";
                 Err(Refusal::new(ErrorCode::RequestTimedOut, why))
             }
         }
@@ -159,7 +160,9 @@ impl Broker {
         let (block, needed) = self.quorum.submit(self.clock.wall(), decide)?;
         self.quorum.committed(needed).await?;
         let id = self.producer_ids.refill(block);
-        id.ok_or_else(|| Refusal::new(ErrorCode::CoordinatorLoadInProgress, "an empty block of producer ids was allocated"))
+        id.ok_or_else(|| {
+            Refusal::new(ErrorCode::CoordinatorLoadInProgress, "an empty block of producer ids was allocated")
+        })
     }
 
     /// The brokers that have a listener of this name.
@@ -203,7 +206,8 @@ impl Broker {
     }
 
     fn with_overrides<R>(&self, image: &MetadataImage, describe: impl FnOnce(Overrides<'_>) -> R) -> R {
-        let (broker, default_broker) = (Self::configs(image, 4, &self.node_id.to_string()), Self::configs(image, 4, ""));
+        let (broker, default_broker) =
+            (Self::configs(image, 4, &self.node_id.to_string()), Self::configs(image, 4, ""));
         describe(Overrides { broker: &broker, default_broker: &default_broker, file: &self.config.set })
     }
 
@@ -240,8 +244,12 @@ impl Broker {
 
     /// What is wrong with the node, if anything.
     pub(crate) fn unhealthy(&self) -> Option<String> {
-        let offline: Vec<_> =
-            self.log_dirs.iter().filter(|dir| dir.is_offline()).map(|dir| dir.dir.path().display().to_string()).collect();
+        let offline: Vec<_> = self
+            .log_dirs
+            .iter()
+            .filter(|dir| dir.is_offline())
+            .map(|dir| dir.dir.path().display().to_string())
+            .collect();
         (!offline.is_empty()).then(|| format!("offline log dirs: {}", offline.join(", ")))
     }
 

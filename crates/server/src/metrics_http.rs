@@ -40,7 +40,8 @@ pub(crate) async fn serve(broker: Arc<Broker>, listener: TcpListener) {
 
 async fn answer(broker: &Broker, mut stream: TcpStream) -> std::io::Result<()> {
     let Some(path) = read_path(&mut stream).await? else {
-        return respond(&mut stream, "400 Bad Request", "text/plain", "only GET requests of up to 8 KiB are served\n").await;
+        return respond(&mut stream, "400 Bad Request", "text/plain", "only GET requests of up to 8 KiB are served\n")
+            .await;
     };
     match path.as_str() {
         "/metrics" => {

@@ -14,7 +14,9 @@ use controller::{Controller, Decision, Settings};
 use metadata::{Changes, MetadataImage};
 use net::{ConnectionLoop, ConnectionQuotas, ListenerOptions, QuotaLimits, Shutdown, ShutdownTrigger};
 use parking_lot::{Condvar, Mutex};
-use protocol::messages::broker_registration_request::{BrokerRegistrationRequest, Feature, Listener as RegisteredListener};
+use protocol::messages::broker_registration_request::{
+    BrokerRegistrationRequest, Feature, Listener as RegisteredListener,
+};
 use replication::FetchSessions;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -280,7 +282,8 @@ fn run_loop(
     };
     let tasks = tokio::task::LocalSet::new();
     let service = Rc::new(NodeService::new(Arc::clone(broker)));
-    let all: Vec<_> = shares.into_iter().map(|share| tasks.spawn_local(share.run(Rc::clone(&service), shutdown.clone()))).collect();
+    let all: Vec<_> =
+        shares.into_iter().map(|share| tasks.spawn_local(share.run(Rc::clone(&service), shutdown.clone()))).collect();
     for acceptor in acceptors {
         let shutdown = shutdown.clone();
         tasks.spawn_local(async move {
@@ -333,11 +336,17 @@ impl Dirs {
             let (mut dir, state) = LogDir::open(Arc::clone(&environment.disk), path)?;
             let meta = dir.meta().clone();
             if meta.node_id != config.node_id {
-                let why = format!("{} belongs to node {}, this is node {}", path.display(), meta.node_id, config.node_id);
+                let why =
+                    format!("{} belongs to node {}, this is node {}", path.display(), meta.node_id, config.node_id);
                 return Err(StartError::Configuration(why));
             }
             if !dirs.cluster_id.is_empty() && dirs.cluster_id != meta.cluster_id {
-                let why = format!("{} belongs to cluster {}, another log dir to {}", path.display(), meta.cluster_id, dirs.cluster_id);
+                let why = format!(
+                    "{} belongs to cluster {}, another log dir to {}",
+                    path.display(),
+                    meta.cluster_id,
+                    dirs.cluster_id
+                );
                 return Err(StartError::Configuration(why));
             }
             if meta.directory_id.is_none() {
@@ -444,7 +453,8 @@ fn build_or(
     let (directory_id, recovery_point, clean) = dirs.metadata;
     let mut loaded = crate::quorum::load(&environment.disk, config, directory_id, controller, recovery_point, clean)?;
     let bootstrap = std::mem::take(&mut loaded.bootstrap);
-    let partitions = Arc::new(Partitions::new(config, Arc::clone(&dirs.handles), dirs.found, SeededRng::new(rng.next_u64())));
+    let partitions =
+        Arc::new(Partitions::new(config, Arc::clone(&dirs.handles), dirs.found, SeededRng::new(rng.next_u64())));
     let image = Arc::new(ArcSwap::from_pointee(MetadataImage::default()));
     let publisher = {
         let (partitions, image, config) = (Arc::clone(&partitions), Arc::clone(&image), Arc::clone(config));
@@ -453,7 +463,8 @@ fn build_or(
             if first.swap(false, Ordering::AcqRel) {
                 // Topics of a snapshot come with no change of their own.
                 let all = new.topics().iter().map(metadata::TopicImage::id);
-                let everything = Changes { topics: all.chain(changes.topics.iter().copied()).collect(), ..changes.clone() };
+                let everything =
+                    Changes { topics: all.chain(changes.topics.iter().copied()).collect(), ..changes.clone() };
                 partitions.publish(&config, new, &everything);
             } else {
                 partitions.publish(&config, new, changes);
@@ -468,15 +479,6 @@ fn build_or(
     partitions.put_strays_aside();
     let listeners = bind(config, &metrics)?;
     let epoch = register(config, environment, &quorum, &dirs.handles, &listeners, &dirs.cluster_id, rng)?;
-    let controllers = listeners.iter().filter(|(listener, ..)| listener.is_controller);
-    let controllers = controllers.map(|(listener, address, _)| NodeEndpoint {
-        node: NodeId(config.node_id),
-        listener: listener.name.clone(),
-        host: host_of(listener, *address),
-        port: i32::from(port_of(listener, *address)),
-        rack: None,
-        fenced: false,
-    });
     let broker = Arc::new(Broker {
         clock: Arc::clone(clock),
         node_id: NodeId(config.node_id),
@@ -490,10 +492,23 @@ fn build_or(
         metrics,
         epoch: AtomicI64::new(epoch.0),
         ready: AtomicBool::new(false),
-        controllers: controllers.collect(),
+        controllers: controller_endpoints(config, &listeners),
         config: Arc::clone(config),
     });
     Ok((broker, listeners))
+}
+
+fn controller_endpoints(config: &NodeConfig, listeners: &Bound) -> Vec<NodeEndpoint> {
+    let controllers = listeners.iter().filter(|(listener, ..)| listener.is_controller);
+    let endpoint = |(listener, address, _): &(Listener, SocketAddr, net::Listener)| NodeEndpoint {
+        node: NodeId(config.node_id),
+        listener: listener.name.clone(),
+        host: host_of(listener, *address),
+        port: i32::from(port_of(listener, *address)),
+        rack: None,
+        fenced: false,
+    };
+    controllers.map(endpoint).collect()
 }
 
 fn bind(config: &NodeConfig, metrics: &Arc<Metrics>) -> Result<Bound, StartError> {
@@ -501,7 +516,8 @@ fn bind(config: &NodeConfig, metrics: &Arc<Metrics>) -> Result<Bound, StartError
     let mut per_ip_overrides = BTreeMap::new();
     for word in config::words(config.value("max.connections.per.ip.overrides").unwrap_or_default()) {
         let parsed = word.rsplit_once(':').and_then(|(ip, max)| Some((ip.parse().ok()?, max.parse().ok()?)));
-        let wrong = || StartError::Configuration(format!("`{word}` in max.connections.per.ip.overrides is not ADDRESS:COUNT"));
+        let wrong =
+            || StartError::Configuration(format!("`{word}` in max.connections.per.ip.overrides is not ADDRESS:COUNT"));
         let (ip, max) = parsed.ok_or_else(wrong)?;
         per_ip_overrides.insert(ip, max);
     }
@@ -591,7 +607,8 @@ fn register(
         log_dirs: handles.iter().filter_map(|handle| handle.dir.meta().directory_id).collect(),
         ..BrokerRegistrationRequest::default()
     };
-    let register = |controller: &mut Controller, end: Offset| controller.register_broker(clock.monotonic(), &request, end.0);
+    let register =
+        |controller: &mut Controller, end: Offset| controller.register_broker(clock.monotonic(), &request, end.0);
     let epoch = quorum.submit_and_sync(clock.wall(), register)?;
     let node = NodeId(config.node_id);
     quorum.submit_and_sync(clock.wall(), |controller, _| controller.heartbeat(clock.monotonic(), node, epoch))?;

@@ -110,7 +110,11 @@ impl Partition {
         ProducePolicy {
             batch_bytes_max: config.message_bytes_max,
             decompressed_bytes_max: config.decompressed_bytes_max,
-            timestamp_type: if config.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime },
+            timestamp_type: if config.log_append_time {
+                TimestampType::LogAppendTime
+            } else {
+                TimestampType::CreateTime
+            },
             timestamp_before_ms_max: config.timestamp_before_ms_max,
             timestamp_after_ms_max: config.timestamp_after_ms_max,
             compacted: config.compact,
@@ -120,7 +124,12 @@ impl Partition {
     }
 
     /// Appends a validated batch.
-    pub(crate) fn append(self: &Arc<Self>, batch: &ValidBatch<'_>, acks: i16, now: Timestamp) -> Result<Appended, Refusal> {
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        batch: &ValidBatch<'_>,
+        acks: i16,
+        now: Timestamp,
+    ) -> Result<Appended, Refusal> {
         let mut state = self.state.lock();
         state.leader.check(LeaderEpoch::NONE)?;
         let least = usize::try_from(state.config.min_insync_replicas).unwrap_or(1);
@@ -158,7 +167,10 @@ impl Partition {
             return Err(offline(error));
         }
         if state.deleted {
-            return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, "the topic was deleted while the request waited"));
+            return Err(Refusal::new(
+                ErrorCode::UnknownTopicOrPartition,
+                "the topic was deleted while the request waited",
+            ));
         }
         state.leader.check(LeaderEpoch::NONE)?;
         Ok(false)
@@ -258,7 +270,10 @@ impl Partition {
             return Err(offline(error));
         }
         if !state.config.delete && state.config.compact {
-            return Err(Refusal::new(ErrorCode::PolicyViolation, "records of a topic that is only compacted cannot be deleted"));
+            return Err(Refusal::new(
+                ErrorCode::PolicyViolation,
+                "records of a topic that is only compacted cannot be deleted",
+            ));
         }
         let high_watermark = state.leader.high_watermark();
         state.log.delete_records(before.unwrap_or(high_watermark), high_watermark)
@@ -319,7 +334,9 @@ fn append_refusal(error: AppendError) -> Refusal {
 fn compression(kind: &CompressionType) -> Option<Compression> {
     match kind {
         CompressionType::Producer => None,
-        CompressionType::Codec { name, level } => Codec::from_name(name).map(|codec| Compression { codec, level: *level }),
+        CompressionType::Codec { name, level } => {
+            Codec::from_name(name).map(|codec| Compression { codec, level: *level })
+        }
     }
 }
 

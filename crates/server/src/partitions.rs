@@ -88,7 +88,8 @@ impl Partitions {
             }
         }
         let all_brokers = changes.configs.iter().any(|(kind, _)| *kind == 4);
-        let named: BTreeSet<&str> = changes.configs.iter().filter(|(kind, _)| *kind == 2).map(|(_, name)| name.as_str()).collect();
+        let named: BTreeSet<&str> =
+            changes.configs.iter().filter(|(kind, _)| *kind == 2).map(|(_, name)| name.as_str()).collect();
         for partition in self.all() {
             if all_brokers || named.contains(&*partition.tp.topic) {
                 let (topic, log) = resolve(config, image, &partition.tp.topic);
@@ -157,7 +158,10 @@ impl Partitions {
             drop(log);
             let aside = handle.dir.rename_aside(&tp, Uuid::random(&mut self.rng.lock()), "stray")?;
             tracing::warn!(partition = %tp, folder = %aside.display(), "put a folder aside that belongs to another topic of this name");
-            log = storage::Log::create(Arc::clone(&disk), LogOptions { recovery_point: Offset::ZERO, log_start: Offset::ZERO, ..options })?;
+            log = storage::Log::create(
+                Arc::clone(&disk),
+                LogOptions { recovery_point: Offset::ZERO, log_start: Offset::ZERO, ..options },
+            )?;
         }
         if log.read_topic_id()?.is_none() {
             log.write_topic_id(id)?;
@@ -165,7 +169,14 @@ impl Partitions {
         log.release_files();
         let leader = Leader::new(self.node, self.fsync, log.log_end());
         let committer = Arc::clone(&handle.committer);
-        let partition = Arc::new(Partition::new(tp, at, log, leader, topic, crate::partition::Durability { committer, fsync: self.fsync }));
+        let partition = Arc::new(Partition::new(
+            tp,
+            at,
+            log,
+            leader,
+            topic,
+            crate::partition::Durability { committer, fsync: self.fsync },
+        ));
         self.by_id.write().insert((id, index), Arc::clone(&partition));
         // The new folder's name is made durable with the first round.
         handle.committer.enqueue(Arc::clone(&partition) as Arc<dyn Commit>);
@@ -176,7 +187,9 @@ impl Partitions {
     fn choose_dir(&self, registration: &PartitionRegistration) -> usize {
         let position = registration.replicas.iter().position(|node| *node == self.node);
         let chosen = position.and_then(|at| registration.directories.get(at)).copied();
-        let known = chosen.and_then(|id| self.dirs.iter().position(|dir| dir.dir.meta().directory_id == Some(id) && !dir.is_offline()));
+        let known = chosen.and_then(|id| {
+            self.dirs.iter().position(|dir| dir.dir.meta().directory_id == Some(id) && !dir.is_offline())
+        });
         known.unwrap_or_else(|| {
             let counts = self.by_id.read().values().fold(vec![0_usize; self.dirs.len()], |mut counts, partition| {
                 counts[partition.dir] += 1;
@@ -189,7 +202,8 @@ impl Partitions {
 
     fn remove_topic(&self, id: Uuid) {
         let mut by_id = self.by_id.write();
-        let removed: Vec<Arc<Partition>> = by_id.range((id, 0)..=(id, i32::MAX)).map(|(_, partition)| Arc::clone(partition)).collect();
+        let removed: Vec<Arc<Partition>> =
+            by_id.range((id, 0)..=(id, i32::MAX)).map(|(_, partition)| Arc::clone(partition)).collect();
         removed.iter().for_each(|partition| drop(by_id.remove(&(id, partition.tp.partition.0))));
         drop(by_id);
         for partition in removed {
@@ -197,7 +211,9 @@ impl Partitions {
             let unique = Uuid::random(&mut self.rng.lock());
             match self.dirs[partition.dir].dir.rename_aside(&partition.tp, unique, "delete") {
                 Ok(path) => self.removed.lock().push(path),
-                Err(error) => tracing::error!(partition = %partition.tp, %error, "the folder of a deleted topic cannot be renamed"),
+                Err(error) => {
+                    tracing::error!(partition = %partition.tp, %error, "the folder of a deleted topic cannot be renamed")
+                }
             }
         }
     }
@@ -207,8 +223,12 @@ impl Partitions {
         for (tp, found) in std::mem::take(&mut *self.found.lock()) {
             let unique = Uuid::random(&mut self.rng.lock());
             match self.dirs[found.dir].dir.rename_aside(&tp, unique, "stray") {
-                Ok(path) => tracing::warn!(partition = %tp, folder = %path.display(), "put a folder aside that no topic owns"),
-                Err(error) => tracing::error!(partition = %tp, %error, "a folder that no topic owns cannot be put aside"),
+                Ok(path) => {
+                    tracing::warn!(partition = %tp, folder = %path.display(), "put a folder aside that no topic owns")
+                }
+                Err(error) => {
+                    tracing::error!(partition = %tp, %error, "a folder that no topic owns cannot be put aside")
+                }
             }
         }
     }

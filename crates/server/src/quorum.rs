@@ -91,12 +91,16 @@ impl MetadataQuorum {
             log: loaded.log,
             controller: loaded.controller,
             published: loaded.image,
-            pending: loaded.uncommitted.into_iter().map(|(provenance, record)| Pending {
-                offset: provenance.offset,
-                epoch: provenance.epoch,
-                timestamp: provenance.timestamp,
-                record,
-            }).collect(),
+            pending: loaded
+                .uncommitted
+                .into_iter()
+                .map(|(provenance, record)| Pending {
+                    offset: provenance.offset,
+                    epoch: provenance.epoch,
+                    timestamp: provenance.timestamp,
+                    record,
+                })
+                .collect(),
             failed: None,
             queued: false,
             unsnapshotted_bytes: loaded.unsnapshotted_bytes,
@@ -175,7 +179,9 @@ impl MetadataQuorum {
         let reached = watch.wait_for(|offset| *offset >= needed).await;
         match reached {
             Ok(offset) if *offset < Offset(i64::MAX) => Ok(()),
-            _ => Err(Refusal::new(ErrorCode::KafkaStorageError, "the metadata log failed before the change was on disk")),
+            _ => {
+                Err(Refusal::new(ErrorCode::KafkaStorageError, "the metadata log failed before the change was on disk"))
+            }
         }
     }
 
@@ -185,7 +191,9 @@ impl MetadataQuorum {
         }
         let frames: Vec<Vec<u8>> = records
             .iter()
-            .map(|(record, version)| record.encode_frame(*version).expect("the controller makes records that fit their version"))
+            .map(|(record, version)| {
+                record.encode_frame(*version).expect("the controller makes records that fit their version")
+            })
             .collect();
         let mut out = Vec::new();
         let epoch = inner.quorum.epoch();

@@ -36,7 +36,11 @@ pub(crate) fn handle_legacy(broker: &Arc<Broker>, to: ReplyTo, request: AlterCon
     }))
 }
 
-pub(crate) fn handle_incremental(broker: &Arc<Broker>, to: ReplyTo, request: IncrementalAlterConfigsRequest<'_>) -> Reply {
+pub(crate) fn handle_incremental(
+    broker: &Arc<Broker>,
+    to: ReplyTo,
+    request: IncrementalAlterConfigsRequest<'_>,
+) -> Reply {
     let request = request.into_owned();
     let broker = Arc::clone(broker);
     Reply::Later(Box::pin(async move {

@@ -7,10 +7,18 @@ use base::ErrorCode;
 use net::{ClientSoftware, Reply};
 use protocol::ApiKey;
 use protocol::messages::api_versions_request::ApiVersionsRequest;
-use protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey};
+use protocol::messages::api_versions_response::{
+    ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use std::borrow::Cow;
 
-pub(crate) fn handle(broker: &Broker, session: &Session, software: &mut ClientSoftware, to: ReplyTo, request: &ApiVersionsRequest<'_>) -> Reply {
+pub(crate) fn handle(
+    broker: &Broker,
+    session: &Session,
+    software: &mut ClientSoftware,
+    to: ReplyTo,
+    request: &ApiVersionsRequest<'_>,
+) -> Reply {
     if to.version >= 3 {
         if !is_software_name(&request.client_software_name) || !is_software_name(&request.client_software_version) {
             return to.now(&failed(ErrorCode::InvalidRequest));
@@ -31,7 +39,8 @@ pub(crate) fn handle(broker: &Broker, session: &Session, software: &mut ClientSo
 /// The answer to a version of ApiVersions that we do not know: version 0, with the error and what we do know (KIP-511).
 pub(crate) fn unsupported(correlation_id: i32) -> Reply {
     let to = ReplyTo { key: ApiKey::ApiVersions, version: 0, correlation_id };
-    let versions = crate::dispatch::served_versions(ApiKey::ApiVersions).expect("ApiVersions is served on every listener");
+    let versions =
+        crate::dispatch::served_versions(ApiKey::ApiVersions).expect("ApiVersions is served on every listener");
     let known = ApiVersion {
         api_key: ApiKey::ApiVersions.code(),
         min_version: *versions.start(),
@@ -53,7 +62,8 @@ fn is_software_name(text: &str) -> bool {
 }
 
 fn response(broker: &Broker, session: &Session, version: i16) -> ApiVersionsResponse<'static> {
-    let served = ApiKey::ALL.iter().filter(|key| crate::dispatch::is_served_on(**key, session.is_controller_listener()));
+    let served =
+        ApiKey::ALL.iter().filter(|key| crate::dispatch::is_served_on(**key, session.is_controller_listener()));
     let api_keys = served.filter_map(|&key| {
         let versions = crate::dispatch::served_versions(key)?;
         // librdkafka before 2.12 takes the absence of Produce 0 for a broker older than 0.8 (KAFKA-18659).

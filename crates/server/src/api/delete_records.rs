@@ -40,7 +40,10 @@ pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &DeleteRecordsReques
 fn delete_before(broker: &Broker, topic: &str, index: i32, offset: i64) -> Result<Offset, Refusal> {
     let partition = broker.partition_by_name(topic, index)?;
     if broker.is_internal(topic) {
-        return Err(Refusal::new(ErrorCode::InvalidTopicException, format!("records of internal topic {topic} cannot be deleted")));
+        return Err(Refusal::new(
+            ErrorCode::InvalidTopicException,
+            format!("records of internal topic {topic} cannot be deleted"),
+        ));
     }
     let before = match offset {
         HIGH_WATERMARK => None,

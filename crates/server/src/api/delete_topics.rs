@@ -17,7 +17,8 @@ pub(crate) fn handle(broker: &Arc<Broker>, to: ReplyTo, request: DeleteTopicsReq
             broker.controller_call(timeout_ms, |controller| controller.delete_topics(&request, to.version)).await;
         let response = outcome.unwrap_or_else(|refusal| {
             let by_name = request.topic_names.iter().map(|name| (Some(Cow::Owned(name.to_string())), base::Uuid::ZERO));
-            let by_state = request.topics.iter().map(|t| (t.name.as_ref().map(|n| Cow::Owned(n.to_string())), t.topic_id));
+            let by_state =
+                request.topics.iter().map(|t| (t.name.as_ref().map(|n| Cow::Owned(n.to_string())), t.topic_id));
             let failed = by_name.chain(by_state).map(|(name, topic_id)| DeletableTopicResult {
                 name,
                 topic_id,

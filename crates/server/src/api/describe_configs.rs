@@ -29,14 +29,16 @@ pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &DescribeConfigsRequ
         };
         match entries(broker, asked) {
             Ok(entries) => DescribeConfigsResult {
-                configs: entries.into_iter().filter(|entry| is_wanted(asked, entry)).map(|e| describe(request, e)).collect(),
+                configs: entries
+                    .into_iter()
+                    .filter(|entry| is_wanted(asked, entry))
+                    .map(|e| describe(request, e))
+                    .collect(),
                 ..blank
             },
-            Err(refusal) => DescribeConfigsResult {
-                error_code: refusal.code.code(),
-                error_message: Some(refusal.message),
-                ..blank
-            },
+            Err(refusal) => {
+                DescribeConfigsResult { error_code: refusal.code.code(), error_message: Some(refusal.message), ..blank }
+            }
         }
     });
     to.now(&DescribeConfigsResponse { results: results.collect(), ..DescribeConfigsResponse::default() })

@@ -22,11 +22,7 @@ pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &DescribeProducersRe
             };
             partition_answer(index, found)
         });
-        TopicResponse {
-            name: Cow::Borrowed(&topic.name),
-            partitions: partitions.collect(),
-            ..TopicResponse::default()
-        }
+        TopicResponse { name: Cow::Borrowed(&topic.name), partitions: partitions.collect(), ..TopicResponse::default() }
     });
     to.now(&DescribeProducersResponse { topics: topics.collect(), ..DescribeProducersResponse::default() })
 }

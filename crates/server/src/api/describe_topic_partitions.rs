@@ -7,7 +7,8 @@ use metadata::{MetadataImage, PartitionRegistration, TopicImage};
 use net::Reply;
 use protocol::messages::describe_topic_partitions_request::DescribeTopicPartitionsRequest;
 use protocol::messages::describe_topic_partitions_response::{
-    Cursor, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
+    Cursor, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition,
+    DescribeTopicPartitionsResponseTopic,
 };
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -24,7 +25,8 @@ pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &DescribeTopicPartit
         request.topics.iter().map(|topic| topic.name.to_string()).collect()
     };
     let limit = request.response_partition_limit.clamp(1, broker.config.max_request_partition_size_limit.max(1));
-    let mut page = Page { left: usize::try_from(limit).unwrap_or(1), response: DescribeTopicPartitionsResponse::default() };
+    let mut page =
+        Page { left: usize::try_from(limit).unwrap_or(1), response: DescribeTopicPartitionsResponse::default() };
     for name in all.range(from.0.clone()..) {
         let first = if *name == from.0 { from.1.max(0) } else { 0 };
         if page.is_full(name, first) {
@@ -89,7 +91,11 @@ impl Page {
     }
 }
 
-fn describe(image: &MetadataImage, index: i32, partition: &PartitionRegistration) -> DescribeTopicPartitionsResponsePartition {
+fn describe(
+    image: &MetadataImage,
+    index: i32,
+    partition: &PartitionRegistration,
+) -> DescribeTopicPartitionsResponsePartition {
     let leaderless = !image.is_alive(partition.leader);
     let code = if leaderless { ErrorCode::LeaderNotAvailable } else { ErrorCode::None };
     let ids = |nodes: &[base::NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>();

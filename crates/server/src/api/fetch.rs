@@ -86,7 +86,8 @@ fn read_one(plan: &Plan, target: &Target, left: usize, nothing_yet: bool) -> Res
 
 async fn wait_for_bytes(broker: &Broker, plan: &Plan, deadline: Monotonic) -> Attempt {
     let signal = Arc::new(Notify::new());
-    let watched: Vec<&Arc<Partition>> = plan.targets.iter().filter_map(|target| target.partition.as_ref().ok()).collect();
+    let watched: Vec<&Arc<Partition>> =
+        plan.targets.iter().filter_map(|target| target.partition.as_ref().ok()).collect();
     let _watch = Watch { watched: &watched, signal: &signal };
     loop {
         // Watch first, read second: an append between the two is then seen by one of them.

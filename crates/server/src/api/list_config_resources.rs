@@ -13,7 +13,8 @@ use std::borrow::Cow;
 pub(crate) fn handle(broker: &Broker, session: &Session, to: ReplyTo, request: &ListConfigResourcesRequest) -> Reply {
     use resource::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
     // Version 0 was ListClientMetricsResources and can name nothing else.
-    let supported: &[i8] = if to.version == 0 { &[CLIENT_METRICS] } else { &[GROUP, CLIENT_METRICS, BROKER_LOGGER, BROKER, TOPIC] };
+    let supported: &[i8] =
+        if to.version == 0 { &[CLIENT_METRICS] } else { &[GROUP, CLIENT_METRICS, BROKER_LOGGER, BROKER, TOPIC] };
     let wanted = if request.resource_types.is_empty() { supported } else { &request.resource_types };
     if wanted.iter().any(|kind| !supported.contains(kind)) {
         let error_code = ErrorCode::UnsupportedVersion.code();

@@ -88,7 +88,12 @@ fn find(
     look_up(&partition, wanted.timestamp, epoch, isolation)
 }
 
-fn look_up(partition: &Partition, timestamp: i64, epoch: LeaderEpoch, isolation: Isolation) -> Result<Option<Found>, Refusal> {
+fn look_up(
+    partition: &Partition,
+    timestamp: i64,
+    epoch: LeaderEpoch,
+    isolation: Isolation,
+) -> Result<Option<Found>, Refusal> {
     match timestamp {
         special::LATEST => partition.latest(epoch, isolation).map(Some),
         special::EARLIEST | special::EARLIEST_LOCAL => partition.earliest(epoch).map(Some),
@@ -102,7 +107,11 @@ fn look_up(partition: &Partition, timestamp: i64, epoch: LeaderEpoch, isolation:
     }
 }
 
-fn partition_answer(version: i16, partition_index: i32, found: Result<Option<Found>, Refusal>) -> ListOffsetsPartitionResponse {
+fn partition_answer(
+    version: i16,
+    partition_index: i32,
+    found: Result<Option<Found>, Refusal>,
+) -> ListOffsetsPartitionResponse {
     let blank = ListOffsetsPartitionResponse { partition_index, ..ListOffsetsPartitionResponse::default() };
     match found {
         Ok(None) => blank,

@@ -77,7 +77,9 @@ fn response(
     created: &[AutoCreated],
 ) -> MetadataResponse<'static> {
     let topics = match asked {
-        Asked::Everything => image.topics().iter().map(|topic| known(broker, image, version, listener, topic)).collect(),
+        Asked::Everything => {
+            image.topics().iter().map(|topic| known(broker, image, version, listener, topic)).collect()
+        }
         Asked::Ids(ids) => ids
             .iter()
             .map(|id| match image.topics().by_id(*id) {
@@ -124,7 +126,9 @@ fn unknown_id(topic_id: Uuid) -> MetadataResponseTopic<'static> {
 fn unknown_name(name: &str, created: &[AutoCreated]) -> MetadataResponseTopic<'static> {
     let code = match created.iter().find(|topic| topic.name == name) {
         // Made, but not in this image yet: the client asks again.
-        Some(AutoCreated { code: ErrorCode::None | ErrorCode::TopicAlreadyExists, .. }) => ErrorCode::LeaderNotAvailable,
+        Some(AutoCreated { code: ErrorCode::None | ErrorCode::TopicAlreadyExists, .. }) => {
+            ErrorCode::LeaderNotAvailable
+        }
         Some(refused) => refused.code,
         None if ::metadata::check_topic_name(name).is_err() => ErrorCode::InvalidTopicException,
         None => ErrorCode::UnknownTopicOrPartition,
@@ -137,8 +141,15 @@ fn unknown_name(name: &str, created: &[AutoCreated]) -> MetadataResponseTopic<'s
     }
 }
 
-fn known(broker: &Broker, image: &MetadataImage, version: i16, listener: &str, topic: &TopicImage) -> MetadataResponseTopic<'static> {
-    let partitions = topic.partitions_from(0).map(|(index, partition)| describe(image, version, listener, index, partition));
+fn known(
+    broker: &Broker,
+    image: &MetadataImage,
+    version: i16,
+    listener: &str,
+    topic: &TopicImage,
+) -> MetadataResponseTopic<'static> {
+    let partitions =
+        topic.partitions_from(0).map(|(index, partition)| describe(image, version, listener, index, partition));
     MetadataResponseTopic {
         name: Some(Cow::Owned(topic.name().to_string())),
         topic_id: topic.id(),

@@ -19,7 +19,11 @@ pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &OffsetForLeaderEpoc
     to.now(&OffsetForLeaderEpochResponse { topics: topics.collect(), ..OffsetForLeaderEpochResponse::default() })
 }
 
-fn find(broker: &Broker, topic: &str, asked: &OffsetForLeaderPartition) -> Result<Option<(LeaderEpoch, Offset)>, Refusal> {
+fn find(
+    broker: &Broker,
+    topic: &str,
+    asked: &OffsetForLeaderPartition,
+) -> Result<Option<(LeaderEpoch, Offset)>, Refusal> {
     let partition = broker.partition_by_name(topic, asked.partition)?;
     partition.epoch_end(LeaderEpoch(asked.current_leader_epoch), LeaderEpoch(asked.leader_epoch))
 }

@@ -90,7 +90,11 @@ fn answer(
 }
 
 /// Waits until every batch is committed or `deadline`; returns those that were not, with the reason.
-async fn wait_for_acks(broker: &Broker, mut pending: Vec<PendingAck>, deadline: Monotonic) -> Vec<(PendingAck, Refusal)> {
+async fn wait_for_acks(
+    broker: &Broker,
+    mut pending: Vec<PendingAck>,
+    deadline: Monotonic,
+) -> Vec<(PendingAck, Refusal)> {
     let signal = Arc::new(Notify::new());
     let mut refused = Vec::new();
     loop {
@@ -159,7 +163,13 @@ fn produce_one(
     }
     let bytes = match &data.records {
         Records::Bytes(bytes) if !bytes.is_empty() => bytes,
-        _ => return Err(Refusal::new(ErrorCode::InvalidRecord, "a partition of a Produce request needs one record batch").into()),
+        _ => {
+            return Err(Refusal::new(
+                ErrorCode::InvalidRecord,
+                "a partition of a Produce request needs one record batch",
+            )
+            .into());
+        }
     };
     let policy = partition.produce_policy(broker.clock.wall());
     let mut scratch = session.scratch();

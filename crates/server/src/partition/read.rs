@@ -105,7 +105,8 @@ impl Partition {
             return Ok(outcome);
         }
         let upper = state.bound(request.isolation);
-        let slice = state.log.read(request.offset, upper, request.bytes_max, request.at_least_one).map_err(read_refusal)?;
+        let slice =
+            state.log.read(request.offset, upper, request.bytes_max, request.at_least_one).map_err(read_refusal)?;
         if request.isolation == Isolation::ReadCommitted {
             let aborted = state.log.aborted(request.offset, upper).map_err(|error| offline(&error))?;
             outcome.aborted = Some(aborted);
@@ -180,7 +181,11 @@ fn diverging(state: &State, request: &ReadRequest) -> Option<(LeaderEpoch, Offse
     }
 }
 
-fn readable(state: &State, isolation: Isolation, found: Option<storage::FoundTimestamp>) -> Result<Option<Found>, Refusal> {
+fn readable(
+    state: &State,
+    isolation: Isolation,
+    found: Option<storage::FoundTimestamp>,
+) -> Result<Option<Found>, Refusal> {
     match found.filter(|found| found.offset < state.bound(isolation)) {
         Some(found) => Ok(Some(Found {
             timestamp: found.timestamp,

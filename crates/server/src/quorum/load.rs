@@ -49,9 +49,8 @@ fn malformed(path: PathBuf, what: impl std::fmt::Display) -> LogError {
 }
 
 fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, LogError> {
-    disk.read(path).map_err(|source| {
-        storage::DiskError { action: "read", path: path.to_owned(), source: Arc::new(source) }.into()
-    })
+    disk.read(path)
+        .map_err(|source| storage::DiskError { action: "read", path: path.to_owned(), source: Arc::new(source) }.into())
 }
 
 fn read_snapshot(disk: &dyn Disk, path: &Path) -> Result<Option<SnapshotReader>, LogError> {
@@ -61,7 +60,8 @@ fn read_snapshot(disk: &dyn Disk, path: &Path) -> Result<Option<SnapshotReader>,
 
 fn frames(path: &Path, reader: &SnapshotReader) -> Result<Vec<VersionedRecord>, LogError> {
     let decode = |frame: &Vec<u8>| {
-        let (record, version) = MetadataRecord::decode_frame(frame).map_err(|error| malformed(path.to_owned(), error))?;
+        let (record, version) =
+            MetadataRecord::decode_frame(frame).map_err(|error| malformed(path.to_owned(), error))?;
         Ok((record.into_owned(), version))
     };
     reader.frames.iter().map(decode).collect()
@@ -110,16 +110,16 @@ pub(crate) fn load(
     let mut image = MetadataImage::default();
     let mut start = Offset::ZERO;
     let mut voters = bootstrap.voters.clone();
-    if let Some((id, path)) = newest_snapshot(disk.as_ref(), &dir)? {
-        if let Some(reader) = read_snapshot(disk.as_ref(), &path)? {
-            for (record, _) in frames(&path, &reader)? {
-                image.apply(&record, &mut Changes::default());
-            }
-            voters = reader.voters.or(voters);
-            let offset = Offset(id.end_offset.0 - 1);
-            image.set_provenance(Provenance { offset, epoch: id.epoch, timestamp: reader.last_contained });
-            start = id.end_offset;
+    if let Some((id, path)) = newest_snapshot(disk.as_ref(), &dir)?
+        && let Some(reader) = read_snapshot(disk.as_ref(), &path)?
+    {
+        for (record, _) in frames(&path, &reader)? {
+            image.apply(&record, &mut Changes::default());
         }
+        voters = reader.voters.or(voters);
+        let offset = Offset(id.end_offset.0 - 1);
+        image.set_provenance(Provenance { offset, epoch: id.epoch, timestamp: reader.last_contained });
+        start = id.end_offset;
     }
     controller.load(image.clone());
     let log_config = LogConfig {
@@ -144,7 +144,8 @@ pub(crate) fn load(
     let voters_in_log = replay.voters.is_some();
     let voters = replay.voters.or(voters);
     let quorum_settings = quorum_settings(config, directory_id, voters, &dir)?;
-    let layout = if quorum_settings.voters_record.is_some() { QuorumStateVersion::Dynamic } else { QuorumStateVersion::Static };
+    let layout =
+        if quorum_settings.voters_record.is_some() { QuorumStateVersion::Dynamic } else { QuorumStateVersion::Static };
     let state = election_state(disk.as_ref(), &dir, &quorum_settings, log.last_epoch())?;
     Ok(Loaded {
         node: NodeId(config.node_id),
@@ -179,24 +180,30 @@ impl Replay {
             // The last batch of a slice may be cut off; it is read whole in the next round.
             for batch in Batches::new(&bytes).map_while(Result::ok) {
                 batch.verify_crc().map_err(|error| malformed(dir.to_owned(), error))?;
-                let records = batch.records(&mut scratch, DECOMPRESSED_MAX).map_err(|error| malformed(dir.to_owned(), error))?;
+                let records =
+                    batch.records(&mut scratch, DECOMPRESSED_MAX).map_err(|error| malformed(dir.to_owned(), error))?;
                 for record in records {
                     let record = record.map_err(|error| malformed(dir.to_owned(), error))?;
                     let value = record.value.unwrap_or_default();
                     if batch.header.is_control() {
                         if record.key.and_then(ControlType::from_key) == Some(ControlType::KRaftVoters) {
-                            self.voters = Some(Voters::decode(value).map_err(|error| malformed(dir.to_owned(), error))?);
+                            self.voters =
+                                Some(Voters::decode(value).map_err(|error| malformed(dir.to_owned(), error))?);
                         }
                         continue;
                     }
                     if record.offset < start {
                         continue;
                     }
-                    let (decoded, _) = MetadataRecord::decode_frame(value).map_err(|error| malformed(dir.to_owned(), error))?;
+                    let (decoded, _) =
+                        MetadataRecord::decode_frame(value).map_err(|error| malformed(dir.to_owned(), error))?;
                     let decoded = decoded.into_owned();
                     controller.apply(&decoded);
-                    let provenance =
-                        Provenance { offset: record.offset, epoch: batch.header.leader_epoch, timestamp: record.timestamp };
+                    let provenance = Provenance {
+                        offset: record.offset,
+                        epoch: batch.header.leader_epoch,
+                        timestamp: record.timestamp,
+                    };
                     self.uncommitted.push((provenance, decoded));
                 }
                 at = batch.header.next_offset();
@@ -210,7 +217,12 @@ impl Replay {
 }
 
 /// Who votes: the voters of the log or of the format, else those of controller.quorum.voters.
-fn quorum_settings(config: &NodeConfig, directory_id: Uuid, voters: Option<Voters>, dir: &Path) -> Result<Settings, LogError> {
+fn quorum_settings(
+    config: &NodeConfig,
+    directory_id: Uuid,
+    voters: Option<Voters>,
+    dir: &Path,
+) -> Result<Settings, LogError> {
     let node = NodeId(config.node_id);
     let members: BTreeMap<NodeId, Uuid> = match &voters {
         Some(voters) => voters.voters.iter().map(|voter| (voter.node, voter.directory_id)).collect(),
@@ -223,13 +235,19 @@ fn quorum_settings(config: &NodeConfig, directory_id: Uuid, voters: Option<Voter
     let is_only_me = members.len() == 1 && members.contains_key(&node);
     if !is_only_me {
         let ids: Vec<_> = members.keys().map(ToString::to_string).collect();
-        let what = format!("the quorum's voters are {}: this version runs as the only voter, node {node}", ids.join(", "));
+        let what =
+            format!("the quorum's voters are {}: this version runs as the only voter, node {node}", ids.join(", "));
         return Err(malformed(dir.to_owned(), what));
     }
     Ok(Settings { node, directory_id, voters: members, voters_record: voters })
 }
 
-fn election_state(disk: &dyn Disk, dir: &Path, settings: &Settings, last_epoch: LeaderEpoch) -> Result<ElectionState, LogError> {
+fn election_state(
+    disk: &dyn Disk,
+    dir: &Path,
+    settings: &Settings,
+    last_epoch: LeaderEpoch,
+) -> Result<ElectionState, LogError> {
     let path = dir.join("quorum-state");
     let mut state = match read_file(disk, &path)? {
         Some(bytes) => {
@@ -242,4 +260,3 @@ fn election_state(disk: &dyn Disk, dir: &Path, settings: &Settings, last_epoch: 
     state.epoch = state.epoch.max(last_epoch);
     Ok(state)
 }
-

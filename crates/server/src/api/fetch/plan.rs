@@ -49,7 +49,11 @@ impl Plan {
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0).min(bytes_max),
             bytes_max,
             max_wait_ms: request.max_wait_ms,
-            isolation: if request.isolation_level == READ_COMMITTED { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
+            isolation: if request.isolation_level == READ_COMMITTED {
+                Isolation::ReadCommitted
+            } else {
+                Isolation::ReadUncommitted
+            },
             replica: NodeId(replica),
         })
     }
@@ -58,7 +62,8 @@ impl Plan {
 fn asked(request: &FetchRequest<'_>, uses_ids: bool) -> Vec<(PartitionKey, PartitionRequest)> {
     let mut partitions = Vec::new();
     for topic in &request.topics {
-        let name = if uses_ids { SessionTopic::Id(topic.topic_id) } else { SessionTopic::Name(Arc::from(&*topic.topic)) };
+        let name =
+            if uses_ids { SessionTopic::Id(topic.topic_id) } else { SessionTopic::Name(Arc::from(&*topic.topic)) };
         partitions.extend(topic.partitions.iter().map(|partition| {
             let asked = PartitionRequest {
                 fetch_offset: partition.fetch_offset,
@@ -76,7 +81,8 @@ fn forgotten(request: &FetchRequest<'_>, uses_ids: bool) -> Vec<PartitionKey> {
     let topics = request.forgotten_topics_data.iter();
     topics
         .flat_map(|topic| {
-            let name = if uses_ids { SessionTopic::Id(topic.topic_id) } else { SessionTopic::Name(Arc::from(&*topic.topic)) };
+            let name =
+                if uses_ids { SessionTopic::Id(topic.topic_id) } else { SessionTopic::Name(Arc::from(&*topic.topic)) };
             topic.partitions.iter().map(move |index| (name.clone(), *index))
         })
         .collect()

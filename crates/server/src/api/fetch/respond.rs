@@ -20,8 +20,7 @@ use std::sync::Arc;
 const COPY_MAX: usize = 8 * 1024;
 
 pub(super) fn encode(broker: &Broker, to: ReplyTo, plan: &Plan, attempt: Attempt) -> Result<Outgoing, String> {
-    let mut answers: Vec<_> =
-        plan.targets.iter().zip(attempt.outcomes).map(|(target, outcome)| (target, outcome)).collect();
+    let mut answers: Vec<_> = plan.targets.iter().zip(attempt.outcomes).collect();
     let told = {
         let fetched: Vec<_> = answers.iter().map(|(target, outcome)| (target.key.clone(), fetched(outcome))).collect();
         broker.sessions.lock().answer(plan.kind, &fetched)
@@ -92,7 +91,10 @@ fn partition_data(
         None => Records::Bytes(Cow::Borrowed(&[])),
         Some(slice) if slice.len <= COPY_MAX => {
             let mut bytes = vec![0; slice.len];
-            let got = slice.file.read_at(&mut bytes, slice.position).map_err(|error| format!("a segment cannot be read: {error}"))?;
+            let got = slice
+                .file
+                .read_at(&mut bytes, slice.position)
+                .map_err(|error| format!("a segment cannot be read: {error}"))?;
             bytes.truncate(got);
             Records::Bytes(Cow::Owned(bytes))
         }
