@@ -75,12 +75,6 @@ pub(crate) fn single_node() -> Properties {
     properties.set("node.id", "1");
     properties.set("controller.listener.names", "CONTROLLER");
     properties.set("log.dirs", "thalweg-data");
-    // One broker cannot hold three replicas.
-    properties.set("offsets.topic.replication.factor", "1");
-    properties.set("transaction.state.log.replication.factor", "1");
-    properties.set("transaction.state.log.min.isr", "1");
-    properties.set("share.coordinator.state.topic.replication.factor", "1");
-    properties.set("share.coordinator.state.topic.min.isr", "1");
     set_addresses(&mut properties, "127.0.0.1", 9092);
     properties
 }
