@@ -279,6 +279,11 @@ impl MetadataQuorum {
         }
     }
 
+    /// The level of kraft.version: 1 for a dynamic quorum.
+    pub(crate) fn kraft_version(&self) -> i16 {
+        i16::from(self.layout == QuorumStateVersion::Dynamic)
+    }
+
     /// Up to where the metadata log is on disk.
     pub(crate) fn recovery_point(&self) -> Offset {
         self.inner.lock().log.recovery_point()

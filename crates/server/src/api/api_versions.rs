@@ -73,6 +73,8 @@ fn response(broker: &Broker, session: &Session, version: i16) -> ApiVersionsResp
     let image = broker.image();
     // A client before version 4 takes a minimum of 0 for an error, so such features are left out of its answer (KIP-584).
     let supported = metadata::SUPPORTED_FEATURES.iter().filter(|feature| version >= 4 || feature.min > 0);
+    // The level of kraft.version lives in control records, and level 0 is not shown (KIP-853).
+    let kraft_version = Some((metadata::KRAFT_VERSION, broker.quorum.kraft_version())).filter(|(_, level)| *level > 0);
     ApiVersionsResponse {
         api_keys: api_keys.collect(),
         supported_features: supported
@@ -86,6 +88,7 @@ fn response(broker: &Broker, session: &Session, version: i16) -> ApiVersionsResp
         finalized_features_epoch: image.provenance().offset.0,
         finalized_features: image
             .finalized_features()
+            .chain(kraft_version)
             .map(|(name, level)| FinalizedFeatureKey {
                 name: Cow::Owned(name.to_owned()),
                 max_version_level: level,
