@@ -193,7 +193,13 @@ public final class Peer {
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(config)) {
             List<java.util.concurrent.Future<?>> sent = new ArrayList<>();
             for (int i = 0; i < count; i++) {
-                sent.add(producer.send(rich(topic, partitions, i)));
+                java.util.concurrent.Future<?> one = producer.send(rich(topic, partitions, i));
+                sent.add(one);
+                if (i < partitions) {
+                    // Kafka takes a second batch of a producer that it does not know where the first one came too early for a new
+                    // partition, and then refuses the first one for ever: so the first batch of each waits for its answer.
+                    one.get();
+                }
             }
             for (java.util.concurrent.Future<?> one : sent) {
                 one.get();
