@@ -18,3 +18,6 @@ pub use compress::{Codec, CompressError, Compression, Scratch, compress, decompr
 pub use crc::crc32c;
 pub use records::{HeaderIter, RecordIter, RecordView};
 pub use validate::{DECOMPRESSED_BATCH_BYTES_MAX, ProducePolicy, Rejection, StampedHeader, ValidBatch, validate};
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,7 @@ impl<'a> RecordView<'a> {
     }
 
     /// Reads the record whose bytes, its length not included, `body` is.
+    #[inline]
     fn read(header: &BatchHeader, body: &'a [u8]) -> Result<RecordView<'a>, &'static str> {
         let mut fields = Fields(body);
         fields.take(1)?;
@@ -86,6 +87,7 @@ impl<'a> RecordIter<'a> {
         Self { header: *header, rest: Fields(payload), index: 0 }
     }
 
+    #[inline]
     fn read(&mut self) -> Result<RecordView<'a>, &'static str> {
         let length = usize::try_from(self.rest.int()?).map_err(|_| "a negative length")?;
         RecordView::read(&self.header, self.rest.take(length)?)
@@ -95,6 +97,7 @@ impl<'a> RecordIter<'a> {
 impl<'a> Iterator for RecordIter<'a> {
     type Item = Result<RecordView<'a>, BatchError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.index >= self.header.record_count {
             if self.rest.0.is_empty() {
@@ -199,21 +202,21 @@ pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 const BAD_VARINT: &str = "a variable-length integer is cut off or too long";
 
 impl<'a> Fields<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn int(&mut self) -> Result<i32, &'static str> {
         let (value, len) = get_i32(self.0).ok_or(BAD_VARINT)?;
         self.0 = &self.0[len..];
         Ok(value)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn long(&mut self) -> Result<i64, &'static str> {
         let (value, len) = get_i64(self.0).ok_or(BAD_VARINT)?;
         self.0 = &self.0[len..];
         Ok(value)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], &'static str> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or("a length goes past the end")?;
         self.0 = rest;
@@ -221,7 +224,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Bytes with their length; `None` for null.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bytes(&mut self) -> Result<Option<&'a [u8]>, &'static str> {
         match self.int()? {
             -1 => Ok(None),

@@ -236,22 +236,29 @@ fn walk_records(
     policy: &ProducePolicy,
     scratch: &mut Scratch,
 ) -> Result<Walked, Rejection> {
-    let mut checks = Checks::new(policy, &batch.header);
+    let mut checks = Checks::new(policy);
+    let base = batch.header.base_timestamp.0;
+    // As in Kafka, timestamps before "none" do not count. A local, not a field, so that it stays in a register.
+    let mut largest = Timestamp::NONE.0;
+    let mut check = |record: Walk| {
+        let timestamp = base.wrapping_add(record.timestamp_delta);
+        largest = largest.max(timestamp);
+        checks.record(&record, timestamp);
+    };
     let (payload, count) = (batch.payload(), batch.header.record_count);
     let records_bytes = match codec {
         Codec::None => {
-            walk::slice(payload, count, |record| checks.record(&record)).map_err(malformed)?;
+            walk::slice(payload, count, check).map_err(malformed)?;
             payload.len()
         }
         codec => {
             let limits = Limits { record: policy.decompressed_bytes_max, total: DECOMPRESSED_BATCH_BYTES_MAX };
             let source = scratch.contexts.reader(codec, payload, limits.total)?;
-            walk::stream(source, limits, &mut scratch.window, count, |record| checks.record(&record))
-                .map_err(malformed)?
+            walk::stream(source, limits, &mut scratch.window, count, &mut check).map_err(malformed)?
         }
     };
-    let max_timestamp = checks.finish()?;
-    Ok(Walked { max_timestamp, records_bytes })
+    checks.finish()?;
+    Ok(Walked { max_timestamp: Timestamp(largest), records_bytes })
 }
 
 #[cold]
@@ -268,10 +275,8 @@ fn malformed((index, fault): (i32, Fault)) -> Rejection {
 /// What is checked of each record against the policy. The timestamps' bounds are worked out once.
 struct Checks<'p> {
     policy: &'p ProducePolicy,
-    base: i64,
     timestamp_min: i64,
     timestamp_max: i64,
-    largest: i64,
     errors: Vec<(u32, String)>,
     code: Option<ErrorCode>,
 }
@@ -280,24 +285,19 @@ struct Checks<'p> {
 const RECORD_ERRORS_MAX: usize = 1_000;
 
 impl<'p> Checks<'p> {
-    fn new(policy: &'p ProducePolicy, header: &BatchHeader) -> Self {
+    fn new(policy: &'p ProducePolicy) -> Self {
         let bounded = policy.timestamp_type == TimestampType::CreateTime;
         Checks {
             policy,
-            base: header.base_timestamp.0,
             timestamp_min: if bounded { policy.now.0.saturating_sub(policy.timestamp_before_ms_max) } else { i64::MIN },
             timestamp_max: if bounded { policy.now.0.saturating_add(policy.timestamp_after_ms_max) } else { i64::MAX },
-            // As in Kafka, timestamps before "none" do not count.
-            largest: Timestamp::NONE.0,
             errors: Vec::new(),
             code: None,
         }
     }
 
     #[inline]
-    fn record(&mut self, record: &Walk) {
-        let timestamp = self.base.wrapping_add(record.timestamp_delta);
-        self.largest = self.largest.max(timestamp);
+    fn record(&mut self, record: &Walk, timestamp: i64) {
         let out_of_range = timestamp < self.timestamp_min || timestamp > self.timestamp_max;
         if (self.policy.compacted && !record.has_key) || (out_of_range && timestamp != Timestamp::NONE.0) {
             self.fail(record, timestamp);
@@ -322,9 +322,9 @@ impl<'p> Checks<'p> {
         }
     }
 
-    fn finish(self) -> Result<Timestamp, Rejection> {
+    fn finish(self) -> Result<(), Rejection> {
         match self.code {
-            None => Ok(Timestamp(self.largest)),
+            None => Ok(()),
             Some(code) => Err(Rejection {
                 code,
                 message: format!("one or more records of the batch are invalid: {}", self.errors[0].1),

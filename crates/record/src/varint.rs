@@ -44,6 +44,7 @@ pub(crate) fn get_i32(bytes: &[u8]) -> Option<(i32, usize)> {
     Some((i32::try_from(value).ok()?, len))
 }
 
+#[inline(never)]
 fn get_long(bytes: &[u8]) -> Option<(i64, usize)> {
     let mut value = 0_u64;
     for (i, &byte) in bytes.iter().take(10).enumerate() {

@@ -7,6 +7,8 @@ use std::fmt;
 pub(super) const CHUNK: usize = 16 * 1024;
 /// A buffer or context that one batch made larger than this is let go after it, so that a single odd batch costs no memory for good.
 const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Likewise for a zstd context: levels up to 19 have windows of up to 8 MiB.
+const KEPT_ZSTD_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// Codec contexts and buffers that are reused from batch to batch: keep one per thread. Making them anew costs more than most
 /// batches do.
@@ -48,6 +50,13 @@ impl Scratch {
         let done = self.contexts.reader(codec, input, bytes_max).and_then(|source| drain(source, bytes_max, out));
         self.trim();
         done
+    }
+
+    /// Bytes that its buffers and zstd contexts hold.
+    #[cfg(test)]
+    pub(crate) fn retained(&self) -> usize {
+        let contexts = self.contexts.retained() + self.target.retained();
+        contexts + self.window.capacity() + self.records.capacity()
     }
 
     /// Lets go of what an unusually large batch left behind.
@@ -128,13 +137,18 @@ impl Contexts {
         }
     }
 
+    #[cfg(test)]
+    fn retained(&self) -> usize {
+        self.block.capacity() + self.packed.capacity() + self.zstd.retained()
+    }
+
     fn trim(&mut self) {
         for buffer in [&mut self.block, &mut self.packed] {
             if buffer.capacity() > KEPT_BYTES_MAX {
                 *buffer = Vec::new();
             }
         }
-        self.zstd.trim(KEPT_BYTES_MAX);
+        self.zstd.trim(KEPT_ZSTD_BYTES_MAX);
     }
 }
 

@@ -32,6 +32,11 @@ impl Contexts {
         Writer { context }
     }
 
+    #[cfg(test)]
+    pub(super) fn retained(&self) -> usize {
+        self.unpack.as_ref().map_or(0, DCtx::sizeof) + self.pack.as_ref().map_or(0, CCtx::sizeof)
+    }
+
     /// Lets contexts go that have grown beyond what the lower levels need.
     pub(super) fn trim(&mut self, bytes_max: usize) {
         self.unpack.take_if(|context| context.sizeof() > bytes_max);

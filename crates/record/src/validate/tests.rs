@@ -136,6 +136,94 @@ fn s22_a_compacted_topic_needs_keys() {
     assert_eq!(rejection.record_errors[0].0, 1);
 }
 
+/// One bad timestamp decides the code of the batch, and a record without a key has no second error (KIP-467).
+#[test]
+fn s22_keys_and_timestamps_at_once() {
+    let both = ProducePolicy { compacted: true, timestamp_after_ms_max: 1, ..policy() };
+    let rejection = validate(&batch(BatchOptions::default(), 3), &both, &mut Scratch::default()).unwrap_err();
+    assert_eq!(rejection.code, ErrorCode::InvalidTimestamp);
+    assert_eq!(rejection.record_errors.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 2]);
+    assert!(rejection.record_errors[0].1.contains("without a key"), "{rejection:?}");
+}
+
+#[test]
+fn s21_no_timestamp_is_in_range_and_earlier_ones_do_not_count() {
+    let strict = ProducePolicy { timestamp_before_ms_max: 0, timestamp_after_ms_max: 0, ..policy() };
+    let none = |timestamp| {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        builder.append(&NewRecord { timestamp: Timestamp(timestamp), ..NewRecord::default() });
+        builder.build()
+    };
+    let (bytes, mut scratch) = (none(-1), Scratch::default());
+    assert_eq!(validate(&bytes, &strict, &mut scratch).unwrap().header().max_timestamp, Timestamp::NONE);
+    assert_eq!(refused(&none(-2), &strict), ErrorCode::InvalidTimestamp);
+    assert_eq!(refused(&none(i64::MIN), &strict), ErrorCode::InvalidTimestamp);
+    let bytes = none(-5);
+    assert_eq!(validate(&bytes, &policy(), &mut scratch).unwrap().header().max_timestamp, Timestamp::NONE);
+    let append_time = ProducePolicy { timestamp_type: TimestampType::LogAppendTime, ..strict };
+    assert!(validate(&bytes, &append_time, &mut scratch).is_ok(), "LogAppendTime bounds nothing");
+}
+
+#[test]
+fn refusals_have_kafkas_codes() {
+    let good = batch(BatchOptions::default(), 3);
+    let with = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    let cases = [
+        (vec![], ErrorCode::InvalidRecord),
+        (good[..40].to_vec(), ErrorCode::InvalidRecord),
+        (good[..good.len() - 1].to_vec(), ErrorCode::InvalidRecord),
+        (with(16, 0), ErrorCode::InvalidRecord),
+        (with(16, 1), ErrorCode::InvalidRecord),
+        (with(16, 3), ErrorCode::CorruptMessage),
+        (with(11, 3), ErrorCode::CorruptMessage),
+        (with(7, 1), ErrorCode::InvalidRecord),
+        (changed(&good, |h| h.attributes = 5), ErrorCode::UnsupportedCompressionType),
+        (changed(&good, |h| h.attributes = 7), ErrorCode::UnsupportedCompressionType),
+        (changed(&good, |h| h.attributes = 1), ErrorCode::InvalidRecord),
+        (changed(&good, |h| h.attributes = 0x40), ErrorCode::InvalidRecord),
+    ];
+    for (bytes, code) in cases {
+        assert_eq!(refused(&bytes, &policy()), code, "{:?}", BatchHeader::parse(&bytes));
+    }
+}
+
+/// The walk over a bomb keeps one small window, whatever comes out of it.
+#[test]
+fn s16_a_bomb_is_walked_in_constant_memory() {
+    let value = vec![0_u8; 8 << 20];
+    for &codec in &Codec::ALL[1..] {
+        let mut builder = BatchBuilder::new(options(codec));
+        for _ in 0..4 {
+            builder.append(&NewRecord { timestamp: NOW, key: None, value: Some(&value), headers: &[] });
+        }
+        let bytes = builder.build();
+        let mut scratch = Scratch::default();
+        let roomy = ProducePolicy { batch_bytes_max: 1 << 30, ..policy() };
+        validate(&bytes, &roomy, &mut scratch).unwrap();
+        assert!(scratch.retained() < 3 << 20, "{codec:?} keeps {}", scratch.retained());
+        let unpacked = ProducePolicy { compression: Some(Compression::NONE), ..policy() };
+        assert_eq!(refused(&bytes, &unpacked), ErrorCode::MessageTooLarge, "{codec:?}: too large once decompressed");
+    }
+}
+
+#[test]
+fn recompression_stops_at_the_limit() {
+    let mut rng = base::SeededRng::new(7);
+    let noise: Vec<u8> = (0..400_000).map(|_| rng.next_u64() as u8).collect();
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    builder.append(&NewRecord { timestamp: NOW, key: None, value: Some(&noise), headers: &[] });
+    let bytes = builder.build();
+    for &codec in &Codec::ALL[1..] {
+        let tight =
+            ProducePolicy { batch_bytes_max: bytes.len(), compression: Some(Compression::of(codec)), ..policy() };
+        assert_eq!(refused(&bytes, &tight), ErrorCode::MessageTooLarge, "{codec:?}: noise grows");
+    }
+}
+
 #[test]
 fn sizes_are_bounded() {
     let bytes = batch(BatchOptions::default(), 100);
