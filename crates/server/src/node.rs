@@ -2,6 +2,7 @@
 
 use crate::background::Background;
 use crate::broker::{Broker, LogDirHandle, NodeEndpoint};
+use crate::committer::Commit;
 use crate::environment::Environment;
 use crate::partitions::{Found, Partitions};
 use crate::producer_ids::ProducerIds;
@@ -220,10 +221,11 @@ impl Node {
         broker.log_dirs.iter().for_each(|handle| handle.committer.close());
         self.committers.drain(..).for_each(join);
         let mut failed = None;
-        let mut dirty = vec![false; broker.log_dirs.len()];
-        for partition in broker.partitions.all() {
-            if let Err(error) = partition.close() {
-                dirty[partition.dir] = true;
+        let mut is_clean = Vec::new();
+        for (at, handle) in broker.log_dirs.iter().enumerate() {
+            let closed = close_logs(&broker, at, handle);
+            is_clean.push(closed.is_ok());
+            if let Err(error) = closed {
                 failed.get_or_insert(error);
             }
         }
@@ -232,8 +234,8 @@ impl Node {
         for name in [checkpoint_name::RECOVERY_POINT, checkpoint_name::HIGH_WATERMARK, checkpoint_name::LOG_START] {
             background.checkpoint(name);
         }
-        for (handle, dirty) in broker.log_dirs.iter().zip(dirty) {
-            if !dirty && !handle.is_offline() {
+        for (handle, is_clean) in broker.log_dirs.iter().zip(is_clean) {
+            if is_clean && !handle.is_offline() {
                 handle.dir.mark_clean(CleanShutdown { broker_epoch: epoch })?;
             }
         }
@@ -258,6 +260,18 @@ impl Drop for Node {
         self.broker.log_dirs.iter().for_each(|handle| handle.committer.close());
         self.committers.drain(..).for_each(join);
     }
+}
+
+/// Closes the logs of one log dir with one sync for all of them.
+fn close_logs(broker: &Broker, at: usize, handle: &LogDirHandle) -> Result<(), storage::DiskError> {
+    let mut closed = Vec::new();
+    for partition in broker.partitions.in_dir(at) {
+        closed.extend(partition.prepare_close()?.map(|ticket| (partition, ticket)));
+    }
+    let (partitions, tickets): (Vec<_>, Vec<_>) = closed.into_iter().unzip();
+    storage::commit(handle.dir.disk().as_ref(), handle.dir.path(), &tickets)?;
+    partitions.iter().zip(&tickets).for_each(|(partition, ticket)| partition.synced(ticket));
+    Ok(())
 }
 
 fn join(thread: JoinHandle<()>) {

@@ -202,18 +202,19 @@ impl Partition {
     }
 
     /// Takes over what the controller has decided.
-    pub(crate) fn elect(&self, leader: NodeId, epoch: LeaderEpoch, isr_count: usize) -> Result<(), DiskError> {
+    pub(crate) fn elect(&self, leader: NodeId, epoch: LeaderEpoch, isr_count: usize) {
         let mut state = self.state.lock();
         state.isr_count = isr_count;
         if !state.leader.elect(leader, epoch) {
-            return Ok(());
+            return;
         }
         state.epoch_start = state.log.log_end();
-        state.log.begin_epoch(epoch)?;
+        if leader != NodeId::NONE {
+            state.log.begin_epoch(epoch);
+        }
         let woken = state.all_waiters();
         drop(state);
         wake(woken);
-        Ok(())
     }
 
     /// Takes over new settings.
@@ -302,9 +303,9 @@ impl Partition {
         self.state.lock().log.release_files();
     }
 
-    /// Closes the log, so that the next start needs no recovery.
-    pub(crate) fn close(&self) -> Result<(), DiskError> {
-        self.state.lock().log.close()
+    /// Writes what the next start needs to do without recovery, and says what must be synced for it.
+    pub(crate) fn prepare_close(&self) -> Result<Option<SyncTicket>, DiskError> {
+        self.state.lock().log.prepare_close()
     }
 
     /// The producers that the log remembers.

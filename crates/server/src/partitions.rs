@@ -117,9 +117,7 @@ impl Partitions {
                 }
             },
         };
-        if let Err(error) = partition.elect(registration.leader, registration.leader_epoch, registration.isr.len()) {
-            partition.fail(&error);
-        }
+        partition.elect(registration.leader, registration.leader_epoch, registration.isr.len());
     }
 
     fn open(

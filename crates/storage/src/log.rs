@@ -124,6 +124,11 @@ pub struct Log {
     epochs: LeaderEpochs,
     /// Names in the folder that are not on disk yet.
     names_dirty: bool,
+    /// The epochs' file lacks an epoch that records were, or are about to be, appended in. It is written with the next commit: no
+    /// record of the epoch is confirmed before, and recovery reads the epochs of the others back from their batches.
+    epochs_dirty: bool,
+    /// Something was written since the log was opened or closed.
+    touched: bool,
     /// The error after which nothing is taken any more.
     offline: Option<DiskError>,
 }
@@ -275,10 +280,10 @@ impl Log {
         if self.must_roll(now, header)? {
             self.roll_at(self.log_end)?;
         }
-        // The epoch's start is on disk before its first record (R04).
-        if self.epochs.assign(header.leader_epoch, header.base_offset) {
-            self.epochs.store(self.disk.as_ref(), &self.dir)?;
-        }
+        // R04: the epoch's start is on disk before its first record is confirmed.
+        let is_new = self.epochs.assign(header.leader_epoch, header.base_offset);
+        self.epochs_dirty |= is_new || !self.touched;
+        self.touched = true;
         let (disk, interval) = (Arc::clone(&self.disk), self.config.index_interval_bytes);
         self.active().append_to(disk.as_ref(), bytes, header, interval)?;
         self.log_end = header.next_offset();
@@ -362,6 +367,7 @@ impl Log {
     }
 
     fn roll_at(&mut self, base: Offset) -> Result<(), DiskError> {
+        self.touched = true;
         let disk = Arc::clone(&self.disk);
         let Active { segment, dir } = self.active();
         segment.flush_indexes(disk.as_ref(), dir, true)?;
@@ -388,6 +394,10 @@ impl Log {
     /// # Errors
     /// Disk errors while opening a file again.
     pub fn ticket(&mut self) -> Result<Option<SyncTicket>, DiskError> {
+        if self.epochs_dirty {
+            self.epochs.store(self.disk.as_ref(), &self.dir)?;
+            self.epochs_dirty = false;
+        }
         let mut files = Vec::new();
         for segment in &mut self.segments {
             if std::mem::take(&mut segment.is_dirty) {
@@ -427,19 +437,39 @@ impl Log {
     /// # Errors
     /// Disk errors.
     pub fn close(&mut self) -> Result<(), DiskError> {
+        if let Some(ticket) = self.prepare_close()? {
+            crate::commit(self.disk.as_ref(), &self.dir, std::slice::from_ref(&ticket))?;
+            self.on_durable(ticket.up_to);
+        }
+        Ok(())
+    }
+
+    /// The part of [`Log::close`] before the sync, so that many logs can be synced at once; `None` for a log that is as it was
+    /// found.
+    ///
+    /// # Errors
+    /// Disk errors.
+    pub fn prepare_close(&mut self) -> Result<Option<SyncTicket>, DiskError> {
         if let Some(error) = &self.offline {
             return Err(error.clone());
+        }
+        if !std::mem::take(&mut self.touched) {
+            return self.ticket();
         }
         let disk = Arc::clone(&self.disk);
         let Active { segment, dir } = self.active();
         segment.flush_indexes(disk.as_ref(), dir, true)?;
         self.store_producers(self.log_end)?;
         self.retire_snapshots()?;
-        if let Some(ticket) = self.ticket()? {
-            crate::commit(disk.as_ref(), &self.dir, std::slice::from_ref(&ticket))?;
-            self.on_durable(ticket.up_to);
+        let mut ticket =
+            self.ticket()?.unwrap_or(SyncTicket { files: Vec::new(), dirs: Vec::new(), up_to: self.log_end });
+        // A clean start trusts these without a look at the log, so they are synced like it.
+        let base = self.active().segment.base;
+        let trusted = [path(&self.dir, base, "index"), path(&self.dir, base, "timeindex")];
+        for file in trusted.into_iter().chain([self.dir.join(snapshot_name(self.log_end))]) {
+            ticket.files.push(disk.open(&file, crate::OpenMode::Write).map_err(DiskError::on("open", &file))?);
         }
-        Ok(())
+        Ok(Some(ticket))
     }
 
     /// Removes snapshots that nothing needs: all but those of segments and the newest two.
@@ -460,15 +490,10 @@ impl Log {
         Ok(())
     }
 
-    /// Notes that `epoch` begins at the log's end, before anything is appended in it (R04).
-    ///
-    /// # Errors
-    /// Disk errors.
-    pub fn begin_epoch(&mut self, epoch: LeaderEpoch) -> Result<(), DiskError> {
-        if self.epochs.assign(epoch, self.log_end) {
-            self.epochs.store(self.disk.as_ref(), &self.dir)?;
-        }
-        Ok(())
+    /// Notes that `epoch` begins at the log's end. It is written with the first record of the epoch: an epoch without records
+    /// says nothing that a log without it does not.
+    pub fn begin_epoch(&mut self, epoch: LeaderEpoch) {
+        self.epochs_dirty |= self.epochs.assign(epoch, self.log_end) && self.touched;
     }
 }
 

@@ -48,6 +48,8 @@ impl Log {
             producers: ProducerStates::default(),
             epochs: LeaderEpochs::default(),
             names_dirty: true,
+            epochs_dirty: false,
+            touched: true,
             offline: None,
             dir: options.dir,
         })
@@ -73,9 +75,12 @@ impl Log {
             producers: ProducerStates::default(),
             epochs,
             names_dirty: false,
+            epochs_dirty: false,
+            touched: !options.clean,
             offline: None,
             dir: options.dir,
         };
+        let known_epochs = log.epochs.clone();
         let mut recovery = Recovery::default();
         log.load_segments(&files, options.clean, &mut recovery)?;
         if !options.clean {
@@ -83,9 +88,8 @@ impl Log {
         }
         log.find_end()?;
         log.recovery_point = if options.clean { log.log_end } else { log.recovery_point.min(log.log_end) };
-        if log.epochs.truncate_end(log.log_end.max(Offset(1))) || !options.clean {
-            log.epochs.store(log.disk.as_ref(), &log.dir)?;
-        }
+        log.epochs.truncate_end(log.log_end.max(Offset(1)));
+        log.epochs_dirty = log.epochs != known_epochs;
         log.log_start = log.log_start.min(log.log_end);
         log.load_producers(&files)?;
         Ok((log, recovery))
