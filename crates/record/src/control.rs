@@ -192,7 +192,8 @@ pub struct LeaderVoter {
 /// The value of a leader change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderChange {
-    /// 0, or 1 with directory ids.
+    /// 0, or 1 with directory ids. Kafka 4.4 writes and reads version 0 only, also under kraft.version 1: a log that it should be
+    /// able to read has 0.
     pub version: i16,
     /// The new leader.
     pub leader: NodeId,

@@ -1,10 +1,12 @@
 //! Validation of a produced batch, as Kafka does it before an append (KIP-98, KIP-467, KIP-937).
 //!
 //! The result borrows the frame it came in: only a wrong max timestamp, LogAppendTime or another codec make new bytes. Compressed
-//! records are walked through a bounded stream, so memory stays flat whatever they decompress to (S16). Stricter than Kafka in
-//! four places, each of which would give a consumer something it cannot read or misreads: offset deltas must be 0 to n-1 (Kafka
-//! rewrites a compressed batch that has others and stores an uncompressed one as it is), compressed bytes must end where their
-//! records do, and neither the LogAppendTime bit nor a delete horizon may come from a producer.
+//! records are walked through a bounded stream, so memory stays flat whatever they decompress to (S16).
+//!
+//! Stricter than Kafka where it would store what a consumer cannot read or misreads: offset deltas must be 0 to n-1 (Kafka rewrites
+//! a compressed batch that has others and stores an uncompressed one as it is), compressed bytes must end where their records do,
+//! nothing may follow the batch, lengths below -1 are no nulls, a transactional batch needs a producer id and epoch, and neither
+//! the LogAppendTime bit nor a delete horizon may come from a producer.
 //!
 //! What needs more than the batch is checked elsewhere: sequence and epoch against the log, zstd against the request's version.
 
@@ -142,6 +144,12 @@ impl ValidBatch<'_> {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload
+    }
+
+    /// The same batch with bytes of its own.
+    #[must_use]
+    pub fn into_owned(self) -> ValidBatch<'static> {
+        ValidBatch { header: self.header, payload: Cow::Owned(self.payload.into_owned()) }
     }
 
     /// Accepts a batch that this node built itself: a control batch, or records of an internal log.

@@ -1,5 +1,8 @@
 use super::{ProducePolicy, Scratch, validate};
-use crate::{BatchBuilder, BatchHeader, BatchOptions, BatchView, Codec, Compression, NewRecord, TimestampType, crc32c};
+use crate::varint::put_i64;
+use crate::{
+    BatchBuilder, BatchHeader, BatchOptions, BatchView, Codec, Compression, NewRecord, TimestampType, compress, crc32c,
+};
 use base::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use proptest::prelude::*;
 
@@ -65,7 +68,9 @@ fn a_sound_batch_keeps_its_bytes() {
 #[test]
 fn s17_counts_and_deltas_that_lie_are_refused() {
     let good = batch(BatchOptions::default(), 3);
-    let lies: [fn(&mut BatchHeader); 5] = [
+    let lies: [fn(&mut BatchHeader); 7] = [
+        |h| h.last_offset_delta = 1,
+        |h| h.last_offset_delta = 3,
         |h| h.record_count = 4,
         |h| (h.record_count, h.last_offset_delta) = (4, 3),
         |h| (h.record_count, h.last_offset_delta) = (2, 1),
@@ -134,6 +139,71 @@ fn s22_a_compacted_topic_needs_keys() {
     assert_eq!(rejection.code, ErrorCode::InvalidRecord);
     assert_eq!(rejection.record_errors.len(), 1);
     assert_eq!(rejection.record_errors[0].0, 1);
+}
+
+/// A record's bytes, its length included, from its fields as numbers and a value; `end` follows the value.
+fn raw_record(delta: i64, key: i64, value: &[u8], value_len: i64, end: &[u8]) -> Vec<u8> {
+    let mut body = vec![0, 0];
+    put_i64(&mut body, delta);
+    put_i64(&mut body, key);
+    put_i64(&mut body, value_len);
+    body.extend_from_slice(value);
+    body.extend_from_slice(end);
+    let mut record = Vec::new();
+    put_i64(&mut record, body.len() as i64);
+    record.extend(body);
+    record
+}
+
+/// A batch of `count` records that says it holds `payload`.
+fn raw_batch(codec: Codec, count: i32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = batch(options(codec), 1);
+    bytes.truncate(61);
+    compress(Compression::of(codec), payload, &mut bytes);
+    let size = bytes.len();
+    changed(&bytes, |h| (h.size, h.record_count, h.last_offset_delta) = (size, count, count - 1))
+}
+
+/// Every lie a record can tell, in records that fit the window of the walk and in one that does not.
+#[test]
+fn s17_s23_malformed_records_are_refused() {
+    for size in [3, 40_000] {
+        let value = vec![b'v'; size];
+        let len = size as i64;
+        let good = |delta| raw_record(delta, -1, &value, len, &[0]);
+        let second = |record: Vec<u8>| [good(0), record].concat();
+        let cases = [
+            ("the same delta twice", second(good(0))),
+            ("a gap", second(good(2))),
+            ("a later start", [good(1), good(2)].concat()),
+            ("backwards", [good(1), good(0)].concat()),
+            ("a negative delta", second(good(-1))),
+            ("bytes after the last record", [second(good(1)), vec![0]].concat()),
+            ("a third record", [second(good(1)), good(2)].concat()),
+            ("only one record", good(0)),
+            ("a record that swallows the next", raw_record(0, -1, &value, len, &[&[0][..], &good(1)].concat())),
+            ("bytes after the headers", second(raw_record(1, -1, &value, len, &[0, 0]))),
+            ("a key of length -2", second(raw_record(1, -2, &value, len, &[0]))),
+            ("a value of length -2", second(raw_record(1, -1, &value, -2, &[0]))),
+            ("a value longer than the record", second(raw_record(1, -1, &value, len + 9, &[0]))),
+            ("no count of headers", second(raw_record(1, -1, &value, len, &[]))),
+            ("-1 headers", second(raw_record(1, -1, &value, len, &[1]))),
+            ("2^31-1 headers", second(raw_record(1, -1, &value, len, &[0xfe, 0xff, 0xff, 0xff, 0x0f]))),
+            ("a header too few", second(raw_record(1, -1, &value, len, &[4, 0, 0]))),
+            ("a header without key", second(raw_record(1, -1, &value, len, &[2, 1, 0, 0]))),
+            ("a header's value past the end", second(raw_record(1, -1, &value, len, &[2, 0, 8]))),
+            ("a length past the end", second(good(1))[..2 * size].to_vec()),
+        ];
+        for &codec in Codec::ALL {
+            assert!(validate(&raw_batch(codec, 2, &second(good(1))), &policy(), &mut Scratch::default()).is_ok());
+            for (lie, payload) in &cases {
+                let bytes = raw_batch(codec, 2, payload);
+                let outcome = validate(&bytes, &policy(), &mut Scratch::default());
+                let code = outcome.map(|_| ()).map_err(|rejection| rejection.code);
+                assert_eq!(code, Err(ErrorCode::InvalidRecord), "{codec:?}, {size}: {lie}");
+            }
+        }
+    }
 }
 
 /// One bad timestamp decides the code of the batch, and a record without a key has no second error (KIP-467).
