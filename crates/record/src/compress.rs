@@ -83,7 +83,8 @@ impl Codec {
 pub struct Compression {
     /// The codec.
     pub codec: Codec,
-    /// Its level, see [`Codec::levels`]; `None` for the codec's own default, and a level out of range counts as the nearest.
+    /// Its level, see [`Codec::levels`]; `None`, and -1 for gzip, is the codec's own default. A level out of range counts as the
+    /// nearest.
     /// As in Kafka, lz4's default of 9 means its fast compressor and every other level the high-compression one.
     pub level: Option<i32>,
 }
@@ -98,9 +99,10 @@ impl Compression {
         Compression { codec, level: None }
     }
 
-    /// The level, brought into the codec's range.
+    /// The level, brought into the codec's range. gzip's -1 is its name for the default.
     fn level_or(self, default: i32) -> i32 {
         match (self.level, self.codec.levels()) {
+            (Some(-1), _) if self.codec == Codec::Gzip => default,
             (Some(level), Some(range)) => level.clamp(*range.start(), *range.end()),
             _ => default,
         }

@@ -40,6 +40,7 @@ fn levels_are_honoured() {
     assert!(size(Codec::Zstd, 19) < size(Codec::Zstd, 1) && size(Codec::Zstd, 1) < size(Codec::Zstd, -7));
     assert!(size(Codec::Lz4, 12) < size(Codec::Lz4, 1));
     assert!(size(Codec::Lz4, 3) < size(Codec::Lz4, 9), "9 is the fast compressor, as in Kafka");
+    assert_eq!(size(Codec::Gzip, -1), size(Codec::Gzip, 6), "-1 is gzip's default");
     // Out of range is the nearest in range.
     assert_eq!(size(Codec::Gzip, 99), size(Codec::Gzip, 9));
     assert_eq!(size(Codec::Lz4, 99), size(Codec::Lz4, 17));
