@@ -127,18 +127,11 @@ impl Quorum {
 
     /// The control batch that every epoch begins with; in a new dynamic quorum it also holds the voters.
     fn first_batch(&mut self, now: Timestamp) -> BatchBuilder {
-        let dynamic = self.settings.voters_record.is_some();
-        let voters: Vec<LeaderVoter> = self
-            .settings
-            .voters
-            .iter()
-            .map(|(node, directory)| LeaderVoter {
-                node: *node,
-                directory_id: if dynamic { *directory } else { Uuid::ZERO },
-            })
-            .collect();
+        // Version 0, which has no directory ids, also in a dynamic quorum: Kafka 4.4 writes no other, and its tools read no other.
+        let voters: Vec<LeaderVoter> =
+            self.settings.voters.keys().map(|node| LeaderVoter { node: *node, directory_id: Uuid::ZERO }).collect();
         let granting = voters.iter().copied().filter(|voter| voter.node == self.settings.node).collect();
-        let change = LeaderChange { version: i16::from(dynamic), leader: self.settings.node, voters, granting };
+        let change = LeaderChange { version: 0, leader: self.settings.node, voters, granting };
         let mut batch = self.builder(true);
         let mut add = |kind: ControlType, value: Vec<u8>| {
             batch.append(&NewRecord { timestamp: now, key: Some(&kind.key()), value: Some(&value), headers: &[] });

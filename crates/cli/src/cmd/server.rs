@@ -125,8 +125,7 @@ pub(crate) fn start(config: NodeConfig) -> Result<Node, Failure> {
 /// Says that the node is ready, and serves until it is told to stop or cannot go on.
 pub(crate) fn serve(node: Node) -> Result<(), Failure> {
     let bound: SocketAddr = node.bound();
-    line(format_args!("ready {bound}"))?;
-    let failed = wait_for_the_end(&node)?;
+    let failed = wait_for_the_end(&node, || line(format_args!("ready {bound}")))?;
     tracing::info!("stopping");
     let stopped = node.shutdown();
     match (failed, stopped) {
@@ -136,14 +135,16 @@ pub(crate) fn serve(node: Node) -> Result<(), Failure> {
     }
 }
 
-/// Waits for SIGTERM or SIGINT, or for the node to fail; returns why it did.
-fn wait_for_the_end(node: &Node) -> Result<Option<String>, Failure> {
+/// Waits for SIGTERM or SIGINT, or for the node to fail; returns why it did. `ready` is called once a signal would be heard, so that
+/// whoever reads of it may stop the node at once.
+fn wait_for_the_end(node: &Node, ready: impl FnOnce() -> Result<(), Failure>) -> Result<Option<String>, Failure> {
     let cannot = |error: std::io::Error| Failure::said(format!("cannot wait for signals: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     runtime.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+        ready()?;
         loop {
             tokio::select! {
                 _ = terminate.recv() => return Ok(None),

@@ -1,7 +1,7 @@
 use super::{Output, Quorum, Settings};
 use crate::ElectionState;
 use base::{LeaderEpoch, NodeId, Offset, Timestamp, Uuid};
-use record::control::{Voter, Voters};
+use record::control::{LeaderChange, Voter, Voters};
 use record::{BatchView, Batches};
 
 fn settings(voters: i32, dynamic: bool) -> Settings {
@@ -39,6 +39,9 @@ fn r15_the_only_voter_persists_its_vote_before_it_leads() {
     let (view, _) = BatchView::parse(batch).unwrap();
     assert!(view.header.is_control());
     assert_eq!((view.header.record_count, view.header.leader_epoch, quorum.log_end()), (3, LeaderEpoch(1), Offset(3)));
+    let mut scratch = Vec::new();
+    let change = view.records(&mut scratch, 1 << 20).unwrap().next().unwrap().unwrap();
+    assert_eq!(LeaderChange::decode(change.value.unwrap()).unwrap().version, 0, "Kafka reads no other version");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! InitProducerId (KIP-98, KIP-360) for idempotent producers. Transactional ids belong to a coordinator that this node does not run
-//! yet, so it answers like any broker that is not the coordinator; clients cannot get that far, since FindCoordinator is not served.
+//! yet, so it answers like any broker that is not the coordinator; clients do not get that far, since FindCoordinator names none.
 
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
