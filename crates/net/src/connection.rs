@@ -25,6 +25,11 @@ use tokio::time::{Duration, Instant, Sleep};
 /// A connection with more to do lets others run after this many rounds.
 const ROUNDS_PER_TURN: usize = 8;
 
+/// How long a connection that the node ends waits for the peer to read its last replies and close.
+const LINGER_MAX: Duration = Duration::from_millis(500);
+/// Bytes thrown away at a time while waiting for that.
+const DISCARD: usize = 16 * 1024;
+
 /// What a connection shares with others.
 pub(crate) struct Wiring<S> {
     pub(crate) service: Rc<S>,
@@ -93,6 +98,30 @@ pub(crate) async fn run<S: Service>(stream: TcpStream, peer: Peer, wiring: Wirin
     if let End::Because(reason) = end {
         connection.tell(&reason);
     }
+    if ending_seen {
+        linger(&connection.stream).await;
+    }
+}
+
+/// Ends the sending side and reads what the peer still sends until it closes too. Closing with unread requests would make the kernel
+/// reset the connection, and a reset takes back replies that the peer has not read: it would send again what was confirmed.
+async fn linger(stream: &TcpStream) {
+    let socket = socket2::SockRef::from(stream);
+    if socket.shutdown(std::net::Shutdown::Write).is_err() {
+        return;
+    }
+    let drained = async {
+        let mut discarded = [0; DISCARD];
+        while stream.readable().await.is_ok() {
+            match stream.try_read(&mut discarded) {
+                Ok(0) => break,
+                Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => break,
+                Ok(_) | Err(_) => {}
+            }
+        }
+    };
+    // A peer that goes on sending has had its time.
+    let _in_time = tokio::time::timeout(LINGER_MAX, drained).await;
 }
 
 impl<S: Service> Connection<S> {
