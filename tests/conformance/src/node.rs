@@ -7,14 +7,19 @@ use crate::process::{Running, now, run};
 use crate::rig::Scene;
 use crate::wire;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A JVM on a machine that compiles beside it.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 /// A clean stop flushes everything.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Registered ports, none of which is ephemeral on Linux (ip_local_port_range starts at 32768).
+const PORTS: Range<u16> = 20_000..32_000;
 
 /// Which broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +36,7 @@ pub struct Plan {
     pub kind: Kind,
     /// Its only log dir.
     pub data: PathBuf,
-    /// 0 until the node has chosen.
+    /// Where clients connect, on 127.0.0.1.
     pub port: u16,
     controller_port: u16,
     /// server.properties, for Kafka always, for Thalweg when [`Plan::configured`].
@@ -59,7 +64,7 @@ impl Plan {
         Ok(Plan {
             kind,
             data: folder.join(format!("data{number}")),
-            port: if kind == Kind::Kafka { free_port()? } else { 0 },
+            port: free_port()?,
             controller_port: free_port()?,
             config: folder.join(format!("server{number}.properties")),
             configured: kind == Kind::Kafka,
@@ -75,12 +80,9 @@ impl Plan {
     }
 
     /// Started from a server.properties file, as Kafka is.
-    pub fn configured(mut self) -> Result<Plan, Fault> {
+    pub fn configured(mut self) -> Plan {
         self.configured = true;
-        if self.port == 0 {
-            self.port = free_port()?;
-        }
-        Ok(self)
+        self
     }
 
     /// The same folder, ports and config for the other kind of broker.
@@ -142,7 +144,7 @@ impl Plan {
     }
 
     /// Starts it and waits until it has answered a request.
-    pub fn start(&mut self, scene: &Scene<'_>) -> Result<Node, Fault> {
+    pub fn start(&self, scene: &Scene<'_>) -> Result<Node, Fault> {
         let command = match self.kind {
             Kind::Kafka => {
                 self.write_config()?;
@@ -169,11 +171,9 @@ impl Plan {
         };
         wire::api_versions(&mut wire::connect(&address)?).during(format!("first request to {address}"))?;
         let first_reply = now() - started;
-        let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0);
-        ensure(port != 0 && (self.port == 0 || self.port == port), || {
+        ensure(self.port == 0 || address.ends_with(&format!(":{}", self.port)), || {
             format!("ready at {address}, asked for port {}", self.port)
         })?;
-        self.port = port;
         Ok(Node { kind: self.kind, address, running, first_reply })
     }
 
@@ -208,8 +208,19 @@ impl Node {
     }
 }
 
-/// A port that nobody listens on now. Another process may take it first; then the start fails and says so.
+/// A port that nobody listens on now, below those that the kernel gives to outgoing connections: a client that retries
+/// while a node is down could otherwise be given the node's own port, and the node would not come back.
 fn free_port() -> Result<u16, Fault> {
-    let listener = TcpListener::bind("127.0.0.1:0").during("asking for a free port")?;
-    Ok(listener.local_addr().during("asking for a free port")?.port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut tried = 0;
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let place = std::process::id().wrapping_mul(61).wrapping_add(number) % u32::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(place).unwrap_or(0);
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(_) if tried < PORTS.len() => tried += 1,
+            Err(error) => return Err(error).during("looking for a free port"),
+        }
+    }
 }

@@ -112,10 +112,16 @@ fn signal(pid: u32, signal: Signal) -> Result<(), Fault> {
     kill_process(pid, signal).map_err(|error| Fault::Failed(format!("signalling {pid:?}: {error}")))
 }
 
-#[derive(Default)]
 struct Output {
     lines: Vec<String>,
-    ended: bool,
+    /// Pipes that have not ended: what a dying process says on stderr may come after the end of its stdout.
+    open: u32,
+}
+
+impl Output {
+    fn ended(&self) -> bool {
+        self.open == 0
+    }
 }
 
 /// A process that runs beside the scenario, with its output to wait on.
@@ -132,15 +138,15 @@ impl Running {
         let name = shown(command);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().during(&name)?;
-        let output = Arc::new((Mutex::new(Output::default()), Condvar::new()));
+        let output = Arc::new((Mutex::new(Output { lines: Vec::new(), open: 2 }), Condvar::new()));
         let file = Arc::new(Mutex::new(File::options().create(true).append(true).open(log).during(log.display())?));
         if let Some(stdout) = child.stdout.take() {
             let (output, file) = (Arc::clone(&output), Arc::clone(&file));
-            watch("stdout", move || collect(stdout, &output, &file, true))?;
+            watch("stdout", move || collect(stdout, &output, &file))?;
         }
         if let Some(stderr) = child.stderr.take() {
             let (output, file) = (Arc::clone(&output), file);
-            watch("stderr", move || collect(stderr, &output, &file, false))?;
+            watch("stderr", move || collect(stderr, &output, &file))?;
         }
         Ok(Running { child, name, output })
     }
@@ -162,8 +168,8 @@ impl Running {
             }
             seen = output.lines.len();
             let left = until.saturating_duration_since(now());
-            if output.ended || left.is_zero() {
-                let why = if output.ended { "ended" } else { "said nothing such in time" };
+            if output.ended() || left.is_zero() {
+                let why = if output.ended() { "ended" } else { "said nothing such in time" };
                 let said = output.lines.join("\n");
                 return fail(format!("{}: {why}; it said: {}", self.name, tail(&said)));
             }
@@ -188,7 +194,7 @@ impl Running {
         {
             let (mutex, changed) = &*self.output;
             let mut output = mutex.lock().unwrap_or_else(PoisonError::into_inner);
-            while !output.ended {
+            while !output.ended() {
                 let left = until.saturating_duration_since(now());
                 if left.is_zero() {
                     let said = output.lines.join("\n");
@@ -219,8 +225,8 @@ impl Drop for Running {
     }
 }
 
-/// Reads lines until the end of `from`; the end of stdout is the end of the process.
-fn collect(from: impl Read, output: &(Mutex<Output>, Condvar), log: &Mutex<File>, is_stdout: bool) {
+/// Reads lines until the end of `from`.
+fn collect(from: impl Read, output: &(Mutex<Output>, Condvar), log: &Mutex<File>) {
     for line in BufReader::new(from).split(b'\n') {
         let Ok(line) = line else { break };
         let text = String::from_utf8_lossy(&line).into_owned();
@@ -233,10 +239,8 @@ fn collect(from: impl Read, output: &(Mutex<Output>, Condvar), log: &Mutex<File>
         }
         output.1.notify_all();
     }
-    if is_stdout {
-        output.0.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
-        output.1.notify_all();
-    }
+    output.0.lock().unwrap_or_else(PoisonError::into_inner).open -= 1;
+    output.1.notify_all();
 }
 
 /// Resident memory of a process in KiB.

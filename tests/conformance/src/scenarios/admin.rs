@@ -88,7 +88,7 @@ pub(super) fn topics(scene: &Scene<'_>) -> Result<(), Fault> {
 }
 
 pub(super) fn configs(scene: &Scene<'_>) -> Result<(), Fault> {
-    let mut plan = scene.plan()?;
+    let plan = scene.plan()?;
     let node = plan.start(scene)?;
     let at = node.address.clone();
     let tool = "ConfigCommand";
@@ -140,7 +140,7 @@ pub(super) fn configs(scene: &Scene<'_>) -> Result<(), Fault> {
 }
 
 pub(super) fn offsets(scene: &Scene<'_>) -> Result<(), Fault> {
-    let mut plan = scene.plan()?;
+    let plan = scene.plan()?;
     let node = plan.start(scene)?;
     let at = node.address.clone();
     let cut = scene.path("cut.json");

@@ -30,7 +30,7 @@ pub(super) fn zstd(scene: &Scene<'_>) -> Result<(), Fault> {
 }
 
 fn pairwise(scene: &Scene<'_>, codec: &str) -> Result<(), Fault> {
-    let mut plan = scene.plan()?;
+    let plan = scene.plan()?;
     let node = plan.start(scene)?;
     let lines: Vec<String> = text::lines()?.into_iter().step_by(7).take(LINES).collect();
     let mut want = lines.join("\n");

@@ -20,7 +20,7 @@ fn create(scene: &Scene<'_>, address: &str, topic: &str) -> Result<(), Fault> {
 
 /// R31, R20: an idempotent producer goes on through every kill; after the last its acks are checked against the log.
 pub(super) fn kill_9_under_load(scene: &Scene<'_>) -> Result<(), Fault> {
-    let mut plan = scene.plan()?.with("log.segment.bytes", "1048576");
+    let plan = scene.plan()?.with("log.segment.bytes", "1048576");
     let mut node = plan.start(scene)?;
     create(scene, &node.address, "load")?;
     scene.java(|java| java.peer(&["load-start", &node.address, "load", PARTITIONS]))?;
@@ -48,7 +48,7 @@ pub(super) fn kill_9_under_load(scene: &Scene<'_>) -> Result<(), Fault> {
 
 /// SIGTERM while producers send: status 0, the marker of a clean stop, nothing acked lost.
 pub(super) fn sigterm_under_load(scene: &Scene<'_>) -> Result<(), Fault> {
-    let mut plan = scene.plan()?;
+    let plan = scene.plan()?;
     let node = plan.start(scene)?;
     create(scene, &node.address, "load")?;
     scene.java(|java| {
@@ -73,7 +73,7 @@ pub(super) fn sigterm_under_load(scene: &Scene<'_>) -> Result<(), Fault> {
 
 /// A topic whose creation was confirmed is there after a kill, with its configs; one whose deletion was confirmed is not.
 pub(super) fn topics_survive(scene: &Scene<'_>) -> Result<(), Fault> {
-    let mut plan = scene.plan()?;
+    let plan = scene.plan()?;
     let mut node = plan.start(scene)?;
     for round in 0..3 {
         let (kept, gone) = (format!("kept-{round}"), format!("gone-{round}"));

@@ -26,7 +26,7 @@ const SEGMENT_BYTES: &str = "segment.bytes=1048576";
 const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes=1024";
 
 /// A stopped node whose log dir holds rich topics of every codec, deleted records and a grown topic.
-pub(super) fn filled(scene: &Scene<'_>, mut plan: Plan) -> Result<Plan, Fault> {
+pub(super) fn filled(scene: &Scene<'_>, plan: Plan) -> Result<Plan, Fault> {
     let node = plan.start(scene)?;
     let server = ["--bootstrap-server", node.address.as_str()];
     let cut = scene.path("cut.json");

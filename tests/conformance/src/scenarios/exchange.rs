@@ -45,13 +45,13 @@ fn same(what: &str, before: &(String, String), after: &(String, String)) -> Resu
 }
 
 /// First the node under test, then the other kind, which also writes; then the first one again.
-fn there_and_back(scene: &Scene<'_>, mut first: Plan) -> Result<(), Fault> {
+fn there_and_back(scene: &Scene<'_>, first: Plan) -> Result<(), Fault> {
     let other = if first.kind == Kind::Thalweg { Kind::Kafka } else { scene.rig.target };
     let node = first.start(scene)?;
     let before = served(scene, &node.address)?;
     node.stop()?;
 
-    let mut second = first.taken_over_by(other);
+    let second = first.taken_over_by(other);
     let node = second.start(scene).map_err(|fault| fault.during(format!("{other:?} takes over")))?;
     same("after the take-over", &before, &served(scene, &node.address)?)?;
     scene.java(|java| {
@@ -101,9 +101,8 @@ pub(super) fn kafka_takes_over(scene: &Scene<'_>) -> Result<(), Fault> {
     if plan.kind == Kind::Kafka {
         plan.format(scene, FEATURES_OFF)?;
     }
-    let mut plan = disk::filled(scene, plan)?;
+    let plan = disk::filled(scene, plan)?.configured();
     // A node that lists other ports than before must not be confused by it either: the config has them from here on.
-    plan = plan.configured()?;
     there_and_back(scene, plan)
 }
 
@@ -113,7 +112,7 @@ pub(super) fn kafka_starts_on_ours(scene: &Scene<'_>) -> Result<(), Fault> {
         return Err(Fault::Skipped("`thalweg` is not built".to_owned()));
     }
     for (further, expected) in [(&[][..], "4.4"), (&["--release-version", "4.0"], "4.0")] {
-        let ours = scene.plan_of(Kind::Thalweg)?.configured()?;
+        let ours = scene.plan_of(Kind::Thalweg)?.configured();
         ours.format(scene, further)?;
         let node = ours.taken_over_by(Kind::Kafka).start(scene)?;
         let address = node.address.as_str();
@@ -133,7 +132,7 @@ pub(super) fn kafka_starts_on_ours(scene: &Scene<'_>) -> Result<(), Fault> {
 
 /// The folder as `storage format` of the broker under test makes it, with Kafka's own options.
 pub(super) fn storage_format(scene: &Scene<'_>) -> Result<(), Fault> {
-    let plan = scene.plan()?.configured()?;
+    let plan = scene.plan()?.configured();
     plan.format(scene, FEATURES_OFF)?;
     // A second time it must refuse, and with --ignore-formatted pass without a change.
     ensure(plan.format(scene, FEATURES_OFF).is_err(), || "it formatted a folder that was formatted".to_owned())?;
