@@ -1,0 +1,227 @@
+//! All groups of a shard: which group a request or record concerns, and what kind it is.
+
+use crate::classic::{self, ClassicGroup, Step};
+use crate::journal::Journal;
+use crate::offsets::Offsets;
+use crate::{Record, Settings};
+use base::{ProducerId, SeededRng, Uuid};
+use metadata::MetadataImage;
+use protocol::messages as m;
+use rsm::{Effects, Machine, Now, Origin, Outcome, Ticket};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A group's id: shared, since every deadline and journal names it.
+pub type GroupId = Arc<str>;
+
+/// Who asks, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestContext<'a> {
+    /// Both clocks.
+    pub now: Now,
+    /// The request; its reply is owed.
+    pub ticket: Ticket,
+    /// Version of the request.
+    pub version: i16,
+    /// The client id of its header; empty when it has none.
+    pub client_id: &'a str,
+    /// The peer's address as Kafka writes it, `/127.0.0.1`.
+    pub client_host: &'a str,
+}
+
+/// A group.
+#[derive(Debug)]
+pub enum Group {
+    /// Its members share their partitions out themselves.
+    Classic(ClassicGroup),
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// To JoinGroup.
+    Join(m::join_group_response::JoinGroupResponse<'static>),
+    /// To SyncGroup.
+    Sync(m::sync_group_response::SyncGroupResponse<'static>),
+    /// To Heartbeat.
+    Heartbeat(m::heartbeat_response::HeartbeatResponse),
+    /// To LeaveGroup.
+    Leave(m::leave_group_response::LeaveGroupResponse<'static>),
+    /// To OffsetCommit.
+    OffsetCommit(m::offset_commit_response::OffsetCommitResponse<'static>),
+    /// To one group of OffsetFetch.
+    OffsetFetch(m::offset_fetch_response::OffsetFetchResponseGroup<'static>),
+    /// To OffsetDelete.
+    OffsetDelete(m::offset_delete_response::OffsetDeleteResponse<'static>),
+    /// To this shard's part of ListGroups.
+    List(Vec<m::list_groups_response::ListedGroup<'static>>),
+    /// To this shard's part of DescribeGroups.
+    Describe(Vec<m::describe_groups_response::DescribedGroup<'static>>),
+    /// To this shard's part of DeleteGroups.
+    Delete(Vec<m::delete_groups_response::DeletableGroupResult<'static>>),
+    /// To a change of the metadata, which nobody waits for.
+    Done,
+}
+
+/// What a deadline is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// Something of this group: the group knows what.
+    Group(GroupId),
+    /// Offsets that nobody uses any more.
+    OffsetRetention,
+}
+
+/// All groups of one partition of `__consumer_offsets`.
+#[derive(Debug)]
+pub struct Groups {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) image: MetadataImage,
+    pub(crate) rng: SeededRng,
+    pub(crate) groups: BTreeMap<GroupId, Group>,
+    pub(crate) offsets: Offsets,
+    pub(crate) journal: Journal,
+}
+
+impl Groups {
+    /// No group yet.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, image: MetadataImage, rng: SeededRng) -> Self {
+        Self { settings, image, rng, groups: BTreeMap::new(), offsets: Offsets::default(), journal: Journal::default() }
+    }
+
+    /// A group by its id.
+    #[must_use]
+    pub fn group(&self, id: &str) -> Option<&Group> {
+        self.groups.get(id)
+    }
+
+    /// The ids of all groups, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &GroupId> {
+        self.groups.keys()
+    }
+
+    /// The offsets that groups have committed.
+    #[must_use]
+    pub fn offsets(&self) -> &Offsets {
+        &self.offsets
+    }
+
+    /// What happened to groups of late.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Follows the metadata: offsets of deleted topics go.
+    pub fn on_metadata(&mut self, _now: Now, image: MetadataImage, topics: &[Uuid], effects: &mut Effects<Groups>) {
+        let deleted: Vec<(Uuid, Arc<str>)> = topics
+            .iter()
+            .filter(|id| image.topics().by_id(**id).is_none())
+            .filter_map(|id| Some((*id, Arc::clone(self.image.topics().by_id(*id)?.name()))))
+            .collect();
+        self.image = image;
+        for (id, name) in deleted {
+            self.offsets.tombstones_of_topic(id, &name).for_each(|record| effects.append(record));
+        }
+    }
+
+    /// A classic group and what its steps need.
+    pub(crate) fn classic_step<'a>(
+        &'a mut self,
+        id: &GroupId,
+        now: Now,
+        effects: &'a mut Effects<Groups>,
+    ) -> Option<(&'a mut ClassicGroup, Step<'a>)> {
+        match self.groups.get_mut(id)? {
+            Group::Classic(group) => {
+                let step = Step {
+                    id: Arc::clone(id),
+                    now,
+                    settings: &self.settings,
+                    rng: &mut self.rng,
+                    journal: &mut self.journal,
+                    effects,
+                };
+                Some((group, step))
+            }
+        }
+    }
+
+    /// The shared form of a group's id, or a new one.
+    pub(crate) fn id(&self, id: &str) -> GroupId {
+        self.groups.get_key_value(id).map_or_else(|| Arc::from(id), |(known, _)| Arc::clone(known))
+    }
+
+    pub(crate) fn remove(&mut self, id: &str) {
+        self.groups.remove(id);
+        self.journal.forget(id);
+    }
+
+    fn ensure_classic(&mut self, id: &str) {
+        if !self.groups.contains_key(id) {
+            self.groups.insert(Arc::from(id), Group::Classic(ClassicGroup::simple()));
+        }
+    }
+}
+
+impl Machine for Groups {
+    type Record = Record;
+    type Reply = Reply;
+    type Timer = Timer;
+
+    fn apply(&mut self, record: &Record, origin: Origin) {
+        match record {
+            Record::LegacyOffset(key, value) | Record::Offset(key, value) => {
+                if value.is_some() {
+                    self.ensure_classic(&key.group);
+                }
+                self.offsets.apply(key, value.as_ref(), origin);
+            }
+            Record::Classic(key, Some(value)) => {
+                let id = self.id(&key.group);
+                self.groups.insert(id, Group::Classic(ClassicGroup::loaded(value)));
+            }
+            Record::Classic(key, None) => self.remove(&key.group),
+            Record::Consumer(..)
+            | Record::ConsumerPartitions(..)
+            | Record::ConsumerMember(..)
+            | Record::ConsumerTarget(..)
+            | Record::ConsumerTargetMember(..)
+            | Record::ConsumerCurrent(..)
+            | Record::ConsumerRegex(..) => {}
+        }
+    }
+
+    fn end_transaction(&mut self, producer: ProducerId, outcome: Outcome) {
+        self.offsets.end_transaction(producer, outcome);
+    }
+
+    fn on_loaded(&mut self, now: Now, effects: &mut Effects<Self>) {
+        let ids: Vec<GroupId> = self.groups.keys().cloned().collect();
+        for id in ids {
+            if let Some((group, mut step)) = self.classic_step(&id, now, effects) {
+                classic::on_loaded(group, &mut step);
+            }
+        }
+        self.schedule_retention(now, effects);
+    }
+
+    fn on_timer(&mut self, now: Now, timer: &Timer, effects: &mut Effects<Self>) {
+        match timer {
+            Timer::Group(id) => {
+                if let Some((group, mut step)) = self.classic_step(id, now, effects) {
+                    classic::on_timer(group, &mut step);
+                }
+            }
+            Timer::OffsetRetention => {
+                self.expire_offsets(now, effects);
+                self.schedule_retention(now, effects);
+            }
+        }
+    }
+
+    fn record_bytes(record: &Record) -> usize {
+        record.encoded_len()
+    }
+}

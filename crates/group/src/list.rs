@@ -1,0 +1,112 @@
+//! ListGroups, DescribeGroups and DeleteGroups, for the groups of one shard.
+
+use crate::classic::State;
+use crate::groups::{Group, Groups, Reply, RequestContext};
+use crate::{ClassicGroup, refuse};
+use base::{ErrorCode, Refusal};
+use protocol::messages::delete_groups_response::DeletableGroupResult;
+use protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
+use protocol::messages::list_groups_response::ListedGroup;
+use rsm::Effects;
+use std::borrow::Cow;
+
+/// From this version on DescribeGroups calls a missing group missing; before, it is a dead one.
+const DESCRIBE_NOT_FOUND_FROM: i16 = 6;
+
+/// Which groups ListGroups shall show; an empty list means all. Names in lower case.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// States, such as `stable`.
+    pub states: Vec<String>,
+    /// Types, such as `classic`.
+    pub types: Vec<String>,
+}
+
+impl Groups {
+    /// Answers this shard's part of a ListGroups.
+    pub fn list(&mut self, cx: RequestContext<'_>, filter: &Filter, effects: &mut Effects<Groups>) {
+        let listed = self.groups.iter().map(|(id, group)| match group {
+            Group::Classic(group) => ListedGroup {
+                group_id: Cow::Owned(id.to_string()),
+                protocol_type: Cow::Owned(group.protocol_type().unwrap_or_default().to_owned()),
+                group_state: Cow::Borrowed(group.state().name()),
+                group_type: Cow::Borrowed("classic"),
+                ..ListedGroup::default()
+            },
+        });
+        let wanted = |list: &[String], name: &str| list.is_empty() || list.contains(&name.to_ascii_lowercase());
+        let listed = listed
+            .filter(|group| wanted(&filter.states, &group.group_state) && wanted(&filter.types, &group.group_type));
+        let listed = listed.collect();
+        effects.reply(cx.ticket, Ok(Reply::List(listed)));
+    }
+
+    /// Answers this shard's part of a DescribeGroups.
+    pub fn describe(&mut self, cx: RequestContext<'_>, ids: &[&str], effects: &mut Effects<Groups>) {
+        let described = ids.iter().map(|id| match self.groups.get(*id) {
+            Some(Group::Classic(group)) => describe_classic(id, group),
+            None => {
+                let mut described = DescribedGroup {
+                    group_id: Cow::Owned((*id).to_owned()),
+                    group_state: Cow::Borrowed("Dead"),
+                    ..DescribedGroup::default()
+                };
+                if cx.version >= DESCRIBE_NOT_FOUND_FROM {
+                    described.error_code = ErrorCode::GroupIdNotFound.code();
+                    described.error_message = Some(Cow::Owned(format!("Group {id} not found.")));
+                }
+                described
+            }
+        });
+        let described = described.collect();
+        effects.reply(cx.ticket, Ok(Reply::Describe(described)));
+    }
+
+    /// Answers this shard's part of a DeleteGroups.
+    pub fn delete(&mut self, cx: RequestContext<'_>, ids: &[&str], effects: &mut Effects<Groups>) {
+        let results = ids.iter().map(|id| {
+            let deleted = self.delete_one(id, effects);
+            DeletableGroupResult {
+                group_id: Cow::Owned((*id).to_owned()),
+                error_code: deleted.map_or_else(|refusal| refusal.code.code(), |()| 0),
+                ..DeletableGroupResult::default()
+            }
+        });
+        let results = results.collect();
+        effects.reply(cx.ticket, Ok(Reply::Delete(results)));
+    }
+
+    fn delete_one(&self, id: &str, effects: &mut Effects<Groups>) -> Result<(), Refusal> {
+        match self.groups.get(id) {
+            Some(Group::Classic(group)) => {
+                group.check_delete()?;
+                self.offsets.tombstones_of_group(id).into_iter().for_each(|record| effects.append(record));
+                effects.append(ClassicGroup::tombstone(id));
+                Ok(())
+            }
+            None => Err(refuse(ErrorCode::GroupIdNotFound)),
+        }
+    }
+}
+
+fn describe_classic(id: &str, group: &ClassicGroup) -> DescribedGroup<'static> {
+    // What members told and were given is only settled between two rebalances.
+    let settled = (group.state() == State::Stable).then(|| group.protocol().unwrap_or_default());
+    let members = group.members().iter().map(|(member_id, member)| DescribedGroupMember {
+        member_id: Cow::Owned(member_id.clone()),
+        group_instance_id: member.instance_id.clone().map(Cow::Owned),
+        client_id: Cow::Owned(member.client_id.clone()),
+        client_host: Cow::Owned(member.client_host.clone()),
+        member_metadata: Cow::Owned(settled.map_or_else(Vec::new, |protocol| member.metadata(protocol).to_vec())),
+        member_assignment: Cow::Owned(settled.map_or_else(Vec::new, |_| member.assignment.clone())),
+        ..DescribedGroupMember::default()
+    });
+    DescribedGroup {
+        group_id: Cow::Owned(id.to_owned()),
+        group_state: Cow::Borrowed(group.state().name()),
+        protocol_type: Cow::Owned(group.protocol_type().unwrap_or_default().to_owned()),
+        protocol_data: Cow::Owned(settled.unwrap_or_default().to_owned()),
+        members: members.collect(),
+        ..DescribedGroup::default()
+    }
+}
