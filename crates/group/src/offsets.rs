@@ -35,12 +35,15 @@ pub struct Committed {
 /// Topic to partition to offset.
 pub type TopicOffsets = BTreeMap<Box<str>, BTreeMap<i32, Committed>>;
 
+/// Group, topic and partition.
+type Place = (Box<str>, Box<str>, i32);
+
 /// All offsets of a shard's groups.
 #[derive(Debug, Default)]
 pub struct Offsets {
     by_group: BTreeMap<Box<str>, TopicOffsets>,
     /// Of open transactions.
-    pending: BTreeMap<ProducerId, BTreeMap<(Box<str>, Box<str>, i32), Committed>>,
+    pending: BTreeMap<ProducerId, BTreeMap<Place, Committed>>,
     applied: u64,
 }
 

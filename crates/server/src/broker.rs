@@ -1,6 +1,7 @@
 //! What all requests of a node share. Immutable but for what says otherwise; every field has its own lock or none.
 
 use crate::committer::Committer;
+use crate::coordinator::GroupCoordinator;
 use crate::partition::Partition;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
@@ -74,6 +75,7 @@ pub(crate) struct Broker {
     pub(crate) log_dirs: Arc<Vec<LogDirHandle>>,
     pub(crate) sessions: Mutex<FetchSessions>,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) groups: Arc<GroupCoordinator>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) epoch: AtomicI64,
     pub(crate) ready: AtomicBool,

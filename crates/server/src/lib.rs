@@ -8,6 +8,7 @@ mod api;
 mod background;
 mod broker;
 mod committer;
+mod coordinator;
 mod dispatch;
 mod environment;
 mod metrics_http;

@@ -3,6 +3,7 @@
 use crate::background::Background;
 use crate::broker::{Broker, LogDirHandle, NodeEndpoint};
 use crate::committer::Commit;
+use crate::coordinator::{GroupCoordinator, group_settings};
 use crate::environment::Environment;
 use crate::partitions::{Found, Partitions};
 use crate::producer_ids::ProducerIds;
@@ -77,6 +78,7 @@ pub struct Node {
     loops: Vec<JoinHandle<()>>,
     committers: Vec<JoinHandle<()>>,
     housekeeping: Option<JoinHandle<()>>,
+    coordinators: Option<JoinHandle<()>>,
     stop: Arc<(Mutex<bool>, Condvar)>,
 }
 
@@ -108,10 +110,12 @@ impl Node {
             loops: Vec::new(),
             committers,
             housekeeping: None,
+            coordinators: None,
             stop: Arc::new((Mutex::new(false), Condvar::new())),
         };
         node.serve(listeners)?;
         node.start_housekeeping().map_err(StartError::Threads)?;
+        node.start_coordinators().map_err(StartError::Threads)?;
         node.broker.ready.store(true, Ordering::Release);
         let took = node.broker.clock.monotonic().since(started);
         node.broker.metrics.startup_us.set(i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
@@ -205,6 +209,16 @@ impl Node {
         Ok(())
     }
 
+    fn start_coordinators(&mut self) -> std::io::Result<()> {
+        let broker = Arc::clone(&self.broker);
+        let body = move || {
+            let groups = &broker.groups;
+            groups.driver().run(broker.clock.as_ref(), || groups.drive());
+        };
+        self.coordinators = Some(std::thread::Builder::new().name("coordinators".into()).spawn(body)?);
+        Ok(())
+    }
+
     /// Stops the node cleanly: replies in flight are sent, the broker is fenced, logs are closed, and the next start needs no
     /// recovery.
     ///
@@ -243,6 +257,10 @@ impl Node {
     }
 
     fn stop_threads(&mut self) {
+        // Members that wait for a rebalance are told to look for another coordinator, so that they hold up no connection.
+        self.broker.groups.shut_down();
+        self.broker.groups.driver().close();
+        self.coordinators.take().into_iter().for_each(join);
         if let Some(trigger) = self.trigger.take() {
             trigger.begin(GRACE);
             self.loops.drain(..).for_each(join);
@@ -470,8 +488,16 @@ fn build_or(
     let partitions =
         Arc::new(Partitions::new(config, Arc::clone(&dirs.handles), dirs.found, SeededRng::new(rng.next_u64())));
     let image = Arc::new(ArcSwap::from_pointee(MetadataImage::default()));
+    let groups = GroupCoordinator::for_groups(
+        NodeId(config.node_id),
+        Arc::clone(clock),
+        Arc::clone(&partitions),
+        group_settings(config),
+        SeededRng::new(rng.next_u64()),
+    );
     let publisher = {
         let (partitions, image, config) = (Arc::clone(&partitions), Arc::clone(&image), Arc::clone(config));
+        let groups = Arc::clone(&groups);
         let first = AtomicBool::new(true);
         Box::new(move |new: &MetadataImage, changes: &Changes| {
             if first.swap(false, Ordering::AcqRel) {
@@ -480,8 +506,10 @@ fn build_or(
                 let everything =
                     Changes { topics: all.chain(changes.topics.iter().copied()).collect(), ..changes.clone() };
                 partitions.publish(&config, new, &everything);
+                groups.publish(new, &everything);
             } else {
                 partitions.publish(&config, new, changes);
+                groups.publish(new, changes);
             }
             image.store(Arc::new(new.clone()));
         })
@@ -503,6 +531,7 @@ fn build_or(
         log_dirs: dirs.handles,
         sessions: Mutex::new(FetchSessions::new(config.fetch_session_slots, SeededRng::new(rng.next_u64()))),
         producer_ids: ProducerIds::default(),
+        groups,
         metrics,
         epoch: AtomicI64::new(epoch.0),
         ready: AtomicBool::new(false),

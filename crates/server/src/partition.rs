@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use protocol::messages::describe_producers_response::ProducerState;
 use record::{Codec, Compression, ProducePolicy, TimestampType, ValidBatch};
 use replication::Leader;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use storage::{AppendError, Appended, Deletion, DiskError, Log, LogConfig, SyncTicket};
 use tokio::sync::Notify;
 
@@ -26,6 +26,14 @@ pub(crate) struct Partition {
     pub(crate) dir: usize,
     durability: Durability,
     state: Mutex<State>,
+}
+
+/// Is told when a partition's high watermark has moved. Called with no lock held.
+pub(crate) trait Observer: Send + Sync {
+    /// The high watermark is `offset` now, or more.
+    fn high_watermark(&self, offset: Offset);
+    /// The partition's log takes nothing more.
+    fn failed(&self);
 }
 
 /// How a partition's records become durable.
@@ -49,6 +57,8 @@ struct State {
     commits: Vec<(Offset, Arc<Notify>)>,
     /// Requests that wait for anything new to read.
     readers: Vec<Arc<Notify>>,
+    /// The coordinator's shard that writes here, if any.
+    observer: Option<Weak<dyn Observer>>,
 }
 
 impl State {
@@ -100,6 +110,7 @@ impl Partition {
             deleted: false,
             commits: Vec::new(),
             readers: Vec::new(),
+            observer: None,
         };
         Self { tp, dir, durability, state: Mutex::new(state) }
     }
@@ -151,6 +162,36 @@ impl Partition {
         }
         wake(woken);
         Ok(appended)
+    }
+
+    /// Appends a batch of the node's own and returns the new end of the log. Refused as a producer's with acks=all.
+    pub(crate) fn append_internal(self: &Arc<Self>, bytes: &[u8], now: Timestamp) -> Result<Offset, Refusal> {
+        let batch = ValidBatch::internal(bytes).map_err(|error| {
+            Refusal::new(ErrorCode::UnknownServerError, format!("a batch of the node's own: {error}"))
+        })?;
+        let appended = self.append(&batch, -1, now)?;
+        Ok(appended.last_offset.plus(1))
+    }
+
+    /// Tells `observer` from now on, instead of whom it told before.
+    pub(crate) fn observe(&self, observer: Weak<dyn Observer>) {
+        self.state.lock().observer = Some(observer);
+    }
+
+    /// Up to where the log is committed.
+    pub(crate) fn high_watermark(&self) -> Offset {
+        self.state.lock().leader.high_watermark()
+    }
+
+    /// The offset that the next record gets.
+    pub(crate) fn log_end(&self) -> Offset {
+        self.state.lock().log.log_end()
+    }
+
+    /// Whether the log holds no record.
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.state.lock();
+        state.log.log_start() >= state.log.log_end()
     }
 
     /// Whether the high watermark has reached `needed`.
@@ -238,8 +279,12 @@ impl Partition {
         let mut state = self.state.lock();
         state.log.fail(error.clone());
         let woken = state.all_waiters();
+        let observer = state.observer.clone();
         drop(state);
         wake(woken);
+        if let Some(observer) = observer.and_then(|observer| observer.upgrade()) {
+            observer.failed();
+        }
     }
 
     /// The leader and its epoch, for clients that asked the wrong node (KIP-951).
@@ -371,8 +416,12 @@ impl Commit for Partition {
         let high_watermark = state.leader.high_watermark();
         state.log.on_high_watermark(high_watermark);
         let woken = if moved { state.woken() } else { Vec::new() };
+        let observer = if moved { state.observer.clone() } else { None };
         drop(state);
         wake(woken);
+        if let Some(observer) = observer.and_then(|observer| observer.upgrade()) {
+            observer.high_watermark(high_watermark);
+        }
     }
 
     fn failed(&self, error: &DiskError) {

@@ -27,7 +27,7 @@ impl Service for NodeService {
 
     fn connected(&self, peer: &Peer) -> Session {
         let is_controller = self.broker.config.listener(&peer.listener).is_some_and(|listener| listener.is_controller);
-        Session::new(Arc::clone(&peer.listener), is_controller, Rc::clone(&self.scratch))
+        Session::new(Arc::clone(&peer.listener), is_controller, peer.remote.ip(), Rc::clone(&self.scratch))
     }
 
     fn call(&self, cx: &mut ConnContext<Session>, frame: &[u8]) -> Reply {

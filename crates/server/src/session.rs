@@ -2,6 +2,7 @@
 
 use record::Scratch;
 use std::cell::{RefCell, RefMut};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,12 +12,13 @@ pub(crate) struct Session {
     listener: Arc<str>,
     is_controller: bool,
     client_id: String,
+    client_host: String,
     scratch: Rc<RefCell<Scratch>>,
 }
 
 impl Session {
-    pub(crate) fn new(listener: Arc<str>, is_controller: bool, scratch: Rc<RefCell<Scratch>>) -> Self {
-        Self { listener, is_controller, client_id: String::new(), scratch }
+    pub(crate) fn new(listener: Arc<str>, is_controller: bool, remote: IpAddr, scratch: Rc<RefCell<Scratch>>) -> Self {
+        Self { listener, is_controller, client_id: String::new(), client_host: format!("/{remote}"), scratch }
     }
 
     /// The listener's name.
@@ -32,6 +34,11 @@ impl Session {
     /// What the client called itself in its last request.
     pub(crate) fn client_id(&self) -> &str {
         &self.client_id
+    }
+
+    /// The client's address as Kafka writes it into groups, `/127.0.0.1`.
+    pub(crate) fn client_host(&self) -> &str {
+        &self.client_host
     }
 
     /// Clients send the same id with every request, so it is copied only when it changes.

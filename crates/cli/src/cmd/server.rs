@@ -75,6 +75,8 @@ pub(crate) fn single_node() -> Properties {
     properties.set("node.id", "1");
     properties.set("controller.listener.names", "CONTROLLER");
     properties.set("log.dirs", "thalweg-data");
+    // There is one node to keep a replica.
+    properties.set("offsets.topic.replication.factor", "1");
     set_addresses(&mut properties, "127.0.0.1", 9092);
     properties
 }

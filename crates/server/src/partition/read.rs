@@ -115,6 +115,17 @@ impl Partition {
         Ok(outcome)
     }
 
+    /// Bytes from the batch that holds `from` on, for the node itself; the last batch may be cut off.
+    pub(crate) fn read_own(&self, from: Offset, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
+        let mut state = self.state.lock();
+        if let Some(error) = state.log.offline() {
+            return Err(offline(error));
+        }
+        let end = state.log.log_end();
+        let slice = state.log.read(from, end, bytes_max, true).map_err(read_refusal)?;
+        state.log.read_slice(&slice).map_err(|error| offline(&error))
+    }
+
     /// Checks that this node leads in the epoch that the client believes in.
     pub(crate) fn check_epoch(&self, epoch: LeaderEpoch) -> Result<(), Refusal> {
         self.state.lock().check(epoch)

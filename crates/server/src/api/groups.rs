@@ -1,0 +1,82 @@
+//! The APIs of the group coordinator. Each turns a request into a decision of its group's shard, and the outcome into a response.
+
+pub(crate) mod delete_groups;
+pub(crate) mod describe_groups;
+pub(crate) mod heartbeat;
+pub(crate) mod join_group;
+pub(crate) mod leave_group;
+pub(crate) mod list_groups;
+pub(crate) mod offset_commit;
+pub(crate) mod offset_delete;
+pub(crate) mod offset_fetch;
+pub(crate) mod sync_group;
+
+use crate::answer::ReplyTo;
+use crate::broker::Broker;
+use crate::coordinator::{Answer, Asker, shard_of};
+use crate::session::Session;
+use base::{ErrorCode, Refusal};
+use group::{Groups, RequestContext};
+use net::Reply;
+use protocol::wire::Encode;
+use rsm::Effects;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::oneshot::error::TryRecvError;
+
+/// What a shard said.
+type Outcome = Result<group::Reply, Refusal>;
+
+fn asker(session: &Session, to: ReplyTo) -> Asker<'_> {
+    Asker { version: to.version, client_id: session.client_id(), client_host: session.client_host() }
+}
+
+fn gone() -> Refusal {
+    Refusal::new(ErrorCode::NotCoordinator, "the coordinator has moved while the request waited")
+}
+
+/// A shard that says something else than it was asked broke an invariant.
+fn mismatch() -> Refusal {
+    Refusal::new(ErrorCode::UnknownServerError, "the coordinator gave the answer of another request")
+}
+
+/// Asks the shard of `group` and answers with what `respond` makes of the outcome.
+fn ask_group<R: Encode>(
+    broker: &Broker,
+    session: &Session,
+    to: ReplyTo,
+    group: &str,
+    decide: impl FnOnce(&mut Groups, RequestContext<'_>, &mut Effects<Groups>),
+    respond: impl FnOnce(Outcome) -> R + 'static,
+) -> Reply {
+    match broker.groups.ask_group(&broker.image(), asker(session, to), group, decide) {
+        Ok(mut answer) => match answer.try_recv() {
+            Ok(outcome) => to.now(&respond(outcome)),
+            Err(TryRecvError::Closed) => to.now(&respond(Err(gone()))),
+            Err(TryRecvError::Empty) => {
+                Reply::Later(Box::pin(async move { to.later(&respond(outcome_of(answer).await)) }))
+            }
+        },
+        Err(refusal) => to.now(&respond(Err(refusal))),
+    }
+}
+
+async fn outcome_of(answer: Answer<Groups>) -> Outcome {
+    answer.await.unwrap_or_else(|_| Err(gone()))
+}
+
+/// Groups by the shard that they belong to; those without one are apart.
+fn by_shard<'a>(
+    broker: &Arc<Broker>,
+    ids: impl Iterator<Item = &'a str>,
+) -> (BTreeMap<i32, Vec<&'a str>>, Vec<&'a str>) {
+    let image = broker.image();
+    let (mut shards, mut homeless): (BTreeMap<i32, Vec<&str>>, Vec<&str>) = Default::default();
+    for id in ids {
+        match shard_of(&image, id) {
+            Some(index) => shards.entry(index).or_default().push(id),
+            None => homeless.push(id),
+        }
+    }
+    (shards, homeless)
+}

@@ -1,0 +1,182 @@
+//! The shell of the coordinators: hosts one [`Shard`](rsm::Shard) for each partition of an internal topic that this node leads.
+//!
+//! A request locks its shard, lets the machine decide, appends what is staged and goes; its reply comes through a channel when the
+//! partition's high watermark has passed. Nothing here waits for a disk but the coordinator's own thread, which loads shards and fires
+//! deadlines. Lock order: shard, then partition; a partition calls its observer with no lock held.
+
+mod driver;
+mod groups;
+mod host;
+mod load;
+
+pub(crate) use driver::Driver;
+pub(crate) use groups::{Asker, GroupCoordinator, group_settings, shard_of};
+
+use crate::partition::Partition;
+use crate::partitions::Partitions;
+use base::{Clock, ErrorCode, LeaderEpoch, Monotonic, NodeId, Refusal, Uuid};
+use host::Host;
+use metadata::{Changes, MetadataImage};
+use parking_lot::{Mutex, RwLock};
+use rsm::{Effects, Machine, Now, Ticket};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// A machine that can live on an internal topic.
+pub(crate) trait Hosted: Machine<Record: Send, Reply: Send, Timer: Send> + Send + 'static {
+    /// The topic that its records are in.
+    const TOPIC: &'static str;
+
+    /// Key and value of a record.
+    fn encode(record: &Self::Record) -> (Vec<u8>, Option<Vec<u8>>);
+
+    /// The record of a key and value; `None` for one of another machine of the same topic.
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self::Record>, String>;
+
+    /// Follows the metadata: `topics` were made, changed or removed.
+    fn on_metadata(&mut self, now: Now, image: &MetadataImage, topics: &[Uuid], effects: &mut Effects<Self>);
+}
+
+/// A reply that comes when what it rests on is committed.
+pub(crate) type Answer<M> = oneshot::Receiver<Result<<M as Machine>::Reply, Refusal>>;
+
+/// Makes a machine for a shard.
+type MakeMachine<M> = Box<dyn Fn(&MetadataImage) -> M + Send + Sync>;
+
+/// All shards of one kind of machine on this node.
+pub(crate) struct Coordinator<M: Hosted> {
+    node: NodeId,
+    clock: Arc<dyn Clock>,
+    partitions: Arc<Partitions>,
+    make: MakeMachine<M>,
+    hosts: RwLock<BTreeMap<i32, Arc<Host<M>>>>,
+    /// The newest metadata, and topics that have changed since the machines were told.
+    metadata: Mutex<(MetadataImage, Vec<Uuid>)>,
+    driver: Arc<Driver>,
+}
+
+impl<M: Hosted> Coordinator<M> {
+    pub(crate) fn new(
+        node: NodeId,
+        clock: Arc<dyn Clock>,
+        partitions: Arc<Partitions>,
+        make: MakeMachine<M>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            clock,
+            partitions,
+            make,
+            hosts: RwLock::new(BTreeMap::new()),
+            metadata: Mutex::new((MetadataImage::default(), Vec::new())),
+            driver: Arc::new(Driver::default()),
+        })
+    }
+
+    /// What wakes the coordinator's thread.
+    pub(crate) fn driver(&self) -> &Arc<Driver> {
+        &self.driver
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: self.clock.monotonic(), wall: self.clock.wall() }
+    }
+
+    /// Asks the shard `index`.
+    ///
+    /// # Errors
+    /// NOT_COORDINATOR when the shard is not here, COORDINATOR_LOAD_IN_PROGRESS while it loads.
+    pub(crate) fn ask(
+        &self,
+        index: i32,
+        decide: impl FnOnce(&mut M, Now, Ticket, &mut Effects<M>),
+    ) -> Result<Answer<M>, Refusal> {
+        let host = self.hosts.read().get(&index).cloned();
+        let host = host.ok_or_else(|| {
+            Refusal::new(ErrorCode::NotCoordinator, format!("this node does not lead {}-{index}", M::TOPIC))
+        })?;
+        let answer = host.ask(self.now(), decide)?;
+        self.driver.wake_by(host.next_deadline());
+        Ok(answer)
+    }
+
+    /// The shards that are here.
+    pub(crate) fn indexes(&self) -> Vec<i32> {
+        self.hosts.read().keys().copied().collect()
+    }
+
+    /// Follows a change of the metadata, after the partitions have.
+    pub(crate) fn publish(&self, image: &MetadataImage, changes: &Changes) {
+        {
+            let mut metadata = self.metadata.lock();
+            metadata.0 = image.clone();
+            metadata.1.extend(changes.topics.iter().copied());
+        }
+        match image.topics().by_name(M::TOPIC) {
+            Some(topic) if changes.topics.contains(&topic.id()) => {
+                for (index, registration) in topic.partitions_from(0) {
+                    let partition =
+                        (registration.leader == self.node).then(|| self.partitions.get(topic.id(), index)).flatten();
+                    match partition {
+                        Some(partition) => self.open(index, registration.leader_epoch, partition, image),
+                        None => self.close(index),
+                    }
+                }
+            }
+            Some(_) => {}
+            None => self.indexes().into_iter().for_each(|index| self.close(index)),
+        }
+        if !changes.topics.is_empty() {
+            self.driver.wake_now();
+        }
+    }
+
+    fn open(&self, index: i32, epoch: LeaderEpoch, partition: Arc<Partition>, image: &MetadataImage) {
+        let known = self.hosts.read().get(&index).cloned();
+        if known.is_some_and(|known| known.is_of(&partition, epoch)) {
+            return;
+        }
+        self.close(index);
+        let host = Host::new(Arc::clone(&partition), epoch, Arc::clone(&self.clock));
+        partition.observe(Arc::downgrade(&host) as std::sync::Weak<dyn crate::partition::Observer>);
+        // A new partition has nothing to load: its groups are served at once.
+        if partition.is_empty() {
+            host.load((self.make)(image), self.now());
+        }
+        self.hosts.write().insert(index, host);
+        self.driver.wake_now();
+    }
+
+    fn close(&self, index: i32) {
+        if let Some(host) = self.hosts.write().remove(&index) {
+            host.close(&Refusal::new(ErrorCode::NotCoordinator, "the coordinator has moved"));
+        }
+    }
+
+    /// One round of the coordinator's thread: tells of metadata, loads what has to be loaded, fires what is due. Returns when the next
+    /// round is due.
+    pub(crate) fn drive(&self) -> Option<Monotonic> {
+        let (image, topics) = {
+            let mut metadata = self.metadata.lock();
+            (metadata.0.clone(), std::mem::take(&mut metadata.1))
+        };
+        let hosts: Vec<Arc<Host<M>>> = self.hosts.read().values().cloned().collect();
+        let mut next: Option<Monotonic> = None;
+        for host in hosts {
+            if host.wants_loading() {
+                host.load((self.make)(&image), self.now());
+            } else if !topics.is_empty() {
+                host.step(self.now(), |machine, now, effects| machine.on_metadata(now, &image, &topics, effects));
+            }
+            host.tick(self.now());
+            next = next.into_iter().chain(host.next_deadline()).min();
+        }
+        next
+    }
+
+    /// Refuses whoever waits: the node stops.
+    pub(crate) fn shut_down(&self) {
+        self.indexes().into_iter().for_each(|index| self.close(index));
+    }
+}
