@@ -400,3 +400,6 @@ impl ClassicGroup {
         if self.is_empty() || self.is_consumers() { Ok(()) } else { Err(refuse(ErrorCode::NonEmptyGroup)) }
     }
 }
+
+#[cfg(test)]
+mod tests;

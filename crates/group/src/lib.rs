@@ -15,6 +15,8 @@ mod list;
 pub mod offsets;
 pub mod record;
 pub mod settings;
+#[cfg(test)]
+mod testing;
 
 pub use classic::ClassicGroup;
 pub use groups::{Group, GroupId, Groups, Reply, RequestContext, Timer};

@@ -185,3 +185,6 @@ pub(crate) fn tombstone(group: &str, topic: &str, partition: i32) -> Record {
     let key = OffsetCommitKey { group: Cow::Owned(group.to_owned()), topic: Cow::Owned(topic.to_owned()), partition };
     Record::Offset(key, None)
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,3 +174,6 @@ records! {
     16 ConsumerRegex: m::consumer_group_regular_expression_key::ConsumerGroupRegularExpressionKey<'static>,
         m::consumer_group_regular_expression_value::ConsumerGroupRegularExpressionValue<'static>, consumer_regex_key, consumer_regex_value, |_value| 0;
 }
+
+#[cfg(test)]
+mod tests;

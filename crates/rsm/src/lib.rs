@@ -13,6 +13,8 @@
 
 mod deadlines;
 mod shard;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use deadlines::Deadlines;
 pub use shard::{Release, Shard, StagedBatch};

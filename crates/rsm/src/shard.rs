@@ -191,6 +191,11 @@ impl<M: Machine> Shard<M> {
         std::mem::take(&mut self.ready)
     }
 
+    /// Records that are decided and not in the log yet.
+    pub fn staged(&self) -> usize {
+        self.staged.len() + usize::try_from(self.taken).unwrap_or(usize::MAX)
+    }
+
     /// Replies that wait for a commit.
     pub fn held(&self) -> usize {
         self.held.len()
@@ -207,3 +212,6 @@ impl<M: Machine> fmt::Debug for Shard<M> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
