@@ -32,7 +32,7 @@ const CLIENTS: usize = 6;
 const FIXED: usize = 5;
 
 fn group_of(client: usize) -> &'static str {
-    if client % 2 == 0 { "even" } else { "odd" }
+    if client.is_multiple_of(2) { "even" } else { "odd" }
 }
 
 impl Clients {

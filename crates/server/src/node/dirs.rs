@@ -1,0 +1,99 @@
+//! The log dirs of a starting node: locked, checked against each other, with what was found in them.
+
+use super::StartError;
+use crate::broker::LogDirHandle;
+use crate::environment::Environment;
+use crate::partitions::Found;
+use crate::quorum::{METADATA_DIR, METADATA_TOPIC};
+use base::{Offset, SeededRng, TopicPartition, Uuid};
+use config::NodeConfig;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use storage::{LogDir, LogDirState, PartitionDir};
+
+/// The log dirs of a node, locked, and what was found in them.
+pub(super) struct Dirs {
+    pub(super) handles: Arc<Vec<LogDirHandle>>,
+    pub(super) found: BTreeMap<TopicPartition, Found>,
+    pub(super) cluster_id: String,
+    /// The metadata dir's id, the metadata log's recovery point, and whether the dir was stopped cleanly.
+    pub(super) metadata: (Uuid, Offset, bool),
+}
+
+impl Dirs {
+    pub(super) fn open(
+        config: &NodeConfig,
+        environment: &Environment,
+        rng: &mut SeededRng,
+    ) -> Result<Dirs, StartError> {
+        let mut paths = config.log_dirs.clone();
+        if !paths.contains(&config.metadata_log_dir) {
+            paths.push(config.metadata_log_dir.clone());
+        }
+        let mut dirs = Dirs {
+            handles: Arc::new(Vec::new()),
+            found: BTreeMap::new(),
+            cluster_id: String::new(),
+            metadata: (Uuid::ZERO, Offset::ZERO, false),
+        };
+        let mut handles = Vec::new();
+        for (at, path) in paths.iter().enumerate() {
+            let (mut dir, state) = LogDir::open(Arc::clone(&environment.disk), path)?;
+            let meta = dir.meta().clone();
+            if meta.node_id != config.node_id {
+                let why =
+                    format!("{} belongs to node {}, this is node {}", path.display(), meta.node_id, config.node_id);
+                return Err(StartError::Configuration(why));
+            }
+            if !dirs.cluster_id.is_empty() && dirs.cluster_id != meta.cluster_id {
+                let why = format!(
+                    "{} belongs to cluster {}, another log dir to {}",
+                    path.display(),
+                    meta.cluster_id,
+                    dirs.cluster_id
+                );
+                return Err(StartError::Configuration(why));
+            }
+            if meta.directory_id.is_none() {
+                dir.set_directory_id(Uuid::random(rng))?;
+            }
+            dirs.cluster_id = meta.cluster_id;
+            dirs.take_in(config, at, &dir, &state);
+            // R20: from here on a crash needs recovery, also one while recovering.
+            dir.mark_in_use()?;
+            handles.push(LogDirHandle::new(dir));
+        }
+        dirs.handles = Arc::new(handles);
+        Ok(dirs)
+    }
+
+    fn take_in(&mut self, config: &NodeConfig, at: usize, dir: &LogDir, state: &LogDirState) {
+        let clean = state.clean.is_some();
+        let point = |tp: &TopicPartition| state.recovery_points.0.get(tp).copied().unwrap_or(Offset::ZERO);
+        if dir.path() == config.metadata_log_dir {
+            let id = dir.meta().directory_id.unwrap_or(Uuid::ZERO);
+            self.metadata = (id, point(&TopicPartition::new(METADATA_TOPIC, 0)), clean);
+        }
+        for (name, partition) in &state.partitions {
+            match partition {
+                PartitionDir::Live(_) if name == METADATA_DIR => {}
+                PartitionDir::Live(tp) => {
+                    let log_start = state.log_starts.0.get(tp).copied().unwrap_or(Offset::ZERO);
+                    self.found.insert(tp.clone(), Found { dir: at, recovery_point: point(tp), log_start, clean });
+                }
+                PartitionDir::Deleted(_) => {
+                    let path = dir.path().join(name);
+                    if let Err(error) = dir.disk().remove_dir_all(&path) {
+                        tracing::warn!(path = %path.display(), %error, "a deleted topic's folder cannot be removed");
+                    }
+                }
+                PartitionDir::Future(tp) | PartitionDir::Stray(tp) => {
+                    tracing::warn!(partition = %tp, folder = name, "a folder that is not in use is left alone");
+                }
+            }
+        }
+        for name in state.unknown.iter().filter(|name| *name != "lost+found") {
+            tracing::warn!(folder = name, dir = %dir.path().display(), "a folder that is no partition's is left alone");
+        }
+    }
+}
