@@ -1,12 +1,31 @@
 //! Every message behind one function type, for tests and fuzz targets that go over all of them.
 
+/// A row of [`CODECS`] for a message type of `crate::messages`.
+macro_rules! codec {
+    ($module:ident :: $name:ident $(<$life:lifetime>)?) => {
+        $crate::testing::Codec {
+            name: <$crate::messages::$module::$name $(<$life>)? as $crate::wire::Message>::NAME,
+            min_version: <$crate::messages::$module::$name $(<$life>)? as $crate::wire::Message>::MIN_VERSION,
+            max_version: <$crate::messages::$module::$name $(<$life>)? as $crate::wire::Message>::MAX_VERSION,
+            round_trip: |bytes, version| {
+                $crate::testing::round_trip::<$crate::messages::$module::$name $(<$life>)?>(bytes, version)
+            },
+            describe: |bytes, version| {
+                $crate::testing::describe::<$crate::messages::$module::$name $(<$life>)?>(bytes, version)
+            },
+        }
+    };
+}
+
 #[path = "codecs.rs"]
 mod codecs;
+#[cfg(test)]
+mod tests;
 
 use crate::wire::{Decode, DecodeError, Encode, Reader, Writer};
 pub use codecs::CODECS;
 
-/// One message: its versions, and decoding followed by encoding.
+/// One message: its versions, and what can be done with it without knowing its type.
 #[derive(Clone, Copy, Debug)]
 pub struct Codec {
     /// Kafka's name of the message.
@@ -17,6 +36,8 @@ pub struct Codec {
     pub max_version: i16,
     /// See [`round_trip`].
     pub round_trip: fn(&[u8], i16) -> Result<Vec<u8>, DecodeError>,
+    /// See [`describe`].
+    pub describe: fn(&[u8], i16) -> Result<String, DecodeError>,
 }
 
 /// Decodes a message and encodes it again.
@@ -25,12 +46,9 @@ pub struct Codec {
 /// When the bytes are not such a message.
 ///
 /// # Panics
-/// When what was decoded cannot be encoded in the same version, when the encoded length was not as announced, or when decoding
-/// the result gives another message: each is a bug of the codec.
-pub fn round_trip<'a, T: Decode<'a> + Encode + PartialEq + std::fmt::Debug>(
-    bytes: &'a [u8],
-    version: i16,
-) -> Result<Vec<u8>, DecodeError> {
+/// When what was decoded cannot be encoded in the same version, or when the encoded length was not as announced: each is a bug
+/// of the codec.
+pub fn round_trip<'a, T: Decode<'a> + Encode>(bytes: &'a [u8], version: i16) -> Result<Vec<u8>, DecodeError> {
     let mut reader = Reader::new(bytes);
     let message = T::decode(&mut reader, version)?;
     let mut writer = Writer::default();
@@ -38,4 +56,17 @@ pub fn round_trip<'a, T: Decode<'a> + Encode + PartialEq + std::fmt::Debug>(
     let announced = message.encoded_len(version).expect("what was decoded has a length");
     assert_eq!(writer.wire_len(), announced, "the announced length is the written one");
     Ok(writer.buf)
+}
+
+/// Decodes a message and shows its fields as `Debug` does.
+///
+/// # Errors
+/// When the bytes are not such a message, or go on behind it.
+pub fn describe<'a, T: Decode<'a> + std::fmt::Debug>(bytes: &'a [u8], version: i16) -> Result<String, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let message = T::decode(&mut reader, version)?;
+    match reader.remaining() {
+        0 => Ok(format!("{message:?}")),
+        left => Err(DecodeError::TrailingBytes(left)),
+    }
 }

@@ -255,7 +255,7 @@ fn decode(out: &mut String, message: &Message, s: &Struct) {
             Some((_, tagged)) if tagged.covers(field.versions.and(known)) => continue,
             _ => field.versions,
         };
-        let read = read_value(message, field, known, "reader");
+        let read = read_value(message, field, known, Place::Plain);
         let assign = format!("value.{} = {read};", names::field(&field.name));
         match condition(plain, known) {
             None => body.push_str(&assign),
@@ -301,7 +301,7 @@ fn decode_tags(message: &Message, s: &Struct, known: Versions) -> String {
         let Some((tag, versions)) = field.tag else { continue };
         let guard =
             condition(versions, known.and(message.flexible)).map_or(String::new(), |when| format!(" if {when}"));
-        let read = read_value(message, field, known, "reader");
+        let read = read_value(message, field, known, Place::Tagged);
         let _ = writeln!(arms, "{tag}{guard} => value.{} = {read},", names::field(&field.name));
     }
     if arms.is_empty() {
@@ -317,8 +317,17 @@ fn decode_tags(message: &Message, s: &Struct, known: Versions) -> String {
     )
 }
 
+/// Where a value stands. Only a nullable structure differs: among the fields it begins with an int8, -1 for null and 1 for
+/// present; in the tagged section with a varint, 0 for null and 1 for present.
+#[derive(Clone, Copy)]
+enum Place {
+    Plain,
+    Tagged,
+}
+
 /// An expression that reads the field's value.
-fn read_value(message: &Message, field: &Field, known: Versions, reader: &str) -> String {
+fn read_value(message: &Message, field: &Field, known: Versions, place: Place) -> String {
+    let reader = "reader";
     let compact = compact(message, field);
     let version = field.versions.and(known);
     let strict = strict_read(message, &field.kind, compact, reader);
@@ -335,8 +344,10 @@ fn read_value(message: &Message, field: &Field, known: Versions, reader: &str) -
         Type::Array(element) => {
             format!("{reader}.nullable_array({compact}, |reader| {})?", element_read(message, element, compact))
         }
-        // A nullable structure begins with an int8: -1 for null, 1 for present.
-        Type::Struct(_) => format!("if {reader}.i8()? < 0 {{ None }} else {{ Some({strict}) }}"),
+        Type::Struct(_) => match place {
+            Place::Plain => format!("if {reader}.i8()? < 0 {{ None }} else {{ Some({strict}) }}"),
+            Place::Tagged => format!("if {reader}.uvarint()? == 0 {{ None }} else {{ Some({strict}) }}"),
+        },
         other => unreachable!("{}: {other:?} cannot be nullable", field.name),
     };
     match condition(field.nullable, version) {
@@ -379,7 +390,7 @@ fn encode(out: &mut String, message: &Message, s: &Struct) {
         let absent = refusal(message, s, field, known, &path);
         let write = match field.tag {
             Some((_, tagged)) if tagged.covers(field.versions.and(known)) => String::new(),
-            _ => write_value(message, s, field, known, &path, "sink"),
+            _ => write_value(message, s, field, known, "sink", Place::Plain),
         };
         match condition(field.versions, known) {
             None => body.push_str(&write),
@@ -435,11 +446,11 @@ fn refusal(message: &Message, s: &Struct, field: &Field, known: Versions, path: 
     let is_set = not_default(field, path);
     format!(
         "if {is_set} {{ return Err(EncodeError::UnsupportedField {{ field: \"{}\", version }}); }}",
-        place(message, s, field)
+        full_name(message, s, field)
     )
 }
 
-fn place(message: &Message, s: &Struct, field: &Field) -> String {
+fn full_name(message: &Message, s: &Struct, field: &Field) -> String {
     if s.name == message.name {
         format!("{}.{}", s.name, field.name)
     } else {
@@ -484,8 +495,8 @@ fn encode_tags(message: &Message, s: &Struct, known: Versions) -> String {
         let when = condition(versions, known.and(message.flexible)).map_or(String::new(), |when| format!("{when} && "));
         let is_set = not_default(field, &path);
         let _ = writeln!(counts, "+ u32::from({when}{is_set})");
-        let size = write_value(message, s, field, known, &path, "size");
-        let write = write_value(message, s, field, known, &path, "sink");
+        let size = write_value(message, s, field, known, "size", Place::Tagged);
+        let write = write_value(message, s, field, known, "sink", Place::Tagged);
         let _ = writeln!(
             writes,
             "if {when}{is_set} {{
@@ -505,17 +516,18 @@ fn encode_tags(message: &Message, s: &Struct, known: Versions) -> String {
 }
 
 /// Statements that write the field's value into `sink`.
-fn write_value(message: &Message, s: &Struct, field: &Field, known: Versions, path: &str, sink: &str) -> String {
+fn write_value(message: &Message, s: &Struct, field: &Field, known: Versions, sink: &str, place: Place) -> String {
     let compact = compact(message, field);
+    let path = &format!("self.{}", names::field(&field.name));
     if !field.is_option() {
         return write_plain(&field.kind, compact, path, sink, false);
     }
     let version = field.versions.and(known);
-    let place = place(message, s, field);
+    let named = full_name(message, s, field);
     let refuse = match condition(field.nullable, version) {
         None => String::new(),
         Some(when) => format!(
-            "if !({when}) && {path}.is_none() {{ return Err(EncodeError::NotNullable {{ field: \"{place}\", version }}); }}\n"
+            "if !({when}) && {path}.is_none() {{ return Err(EncodeError::NotNullable {{ field: \"{named}\", version }}); }}\n"
         ),
     };
     let write = match &field.kind {
@@ -527,14 +539,17 @@ fn write_value(message: &Message, s: &Struct, field: &Field, known: Versions, pa
             write_plain(element, compact, "element", sink, true)
         ),
         Type::Struct(_) => {
-            let marker = condition(field.nullable, version);
-            let some = match marker {
-                None => format!("{sink}.i8(1);"),
-                Some(when) => format!("if {when} {{ {sink}.i8(1); }}"),
+            let (null, present) = match place {
+                Place::Plain => ("i8(-1)", "i8(1)"),
+                Place::Tagged => ("uvarint(0)", "uvarint(1)"),
+            };
+            let some = match condition(field.nullable, version) {
+                None => format!("{sink}.{present};"),
+                Some(when) => format!("if {when} {{ {sink}.{present}; }}"),
             };
             format!(
                 "match &{path} {{
-                    None => {sink}.i8(-1),
+                    None => {sink}.{null},
                     Some(inner) => {{ {some} inner.put({sink}, version)?; }}
                 }}"
             )

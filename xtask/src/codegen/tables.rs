@@ -238,17 +238,12 @@ pub(super) fn metadata_records(messages: &[Message]) -> String {
 /// `codecs.rs`: one row a message, for tests and fuzzing over all of them.
 pub(super) fn codecs(messages: &[Message]) -> String {
     let mut out = format!("//! One row a message, so that tests and fuzz targets reach all of them; {NOTE}\n\n");
-    out.push_str("use super::{Codec, round_trip};\n\n/// Every message, in the order of the schemas.\npub const CODECS: &[Codec] = &[\n");
+    out.push_str(
+        "use super::Codec;\n\n/// Every message, in the order of the schemas.\npub const CODECS: &[Codec] = &[\n",
+    );
     for message in messages {
         let life = if message.struct_borrows(&message.name) { "<'_>" } else { "" };
-        let path = format!("crate::messages::{}::{}", names::snake(&message.name), message.name);
-        let _ = writeln!(
-            out,
-            "Codec {{ name: \"{}\", min_version: {}, max_version: {}, round_trip: |bytes, version| {{
-                round_trip::<{path}{life}>(bytes, version)
-            }} }},",
-            message.name, message.versions.low, message.versions.high
-        );
+        let _ = writeln!(out, "codec!({}::{}{life}),", names::snake(&message.name), message.name);
     }
     out.push_str("];\n");
     out

@@ -61,8 +61,11 @@ impl<'a> Decode<'a> for ConsumerGroupMemberMetadataValue<'a> {
         reader.tagged(&mut unknown_tags, |reader, tag| {
             match tag {
                 0 => {
-                    value.classic_member_metadata =
-                        if reader.i8()? < 0 { None } else { Some(ClassicMemberMetadata::decode(reader, version)?) }
+                    value.classic_member_metadata = if reader.uvarint()? == 0 {
+                        None
+                    } else {
+                        Some(ClassicMemberMetadata::decode(reader, version)?)
+                    }
                 }
                 _ => return Ok(false),
             }
@@ -97,9 +100,9 @@ impl Encode for ConsumerGroupMemberMetadataValue<'_> {
                 let mut counted = LengthSink::default();
                 let size = &mut counted;
                 match &self.classic_member_metadata {
-                    None => size.i8(-1),
+                    None => size.uvarint(0),
                     Some(inner) => {
-                        size.i8(1);
+                        size.uvarint(1);
                         inner.put(size, version)?;
                     }
                 }
@@ -107,9 +110,9 @@ impl Encode for ConsumerGroupMemberMetadataValue<'_> {
             };
             sink.tag(0, size)?;
             match &self.classic_member_metadata {
-                None => sink.i8(-1),
+                None => sink.uvarint(0),
                 Some(inner) => {
-                    sink.i8(1);
+                    sink.uvarint(1);
                     inner.put(sink, version)?;
                 }
             }

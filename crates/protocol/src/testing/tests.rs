@@ -1,0 +1,2 @@
+mod kafka_vectors;
+mod values;
