@@ -6,6 +6,7 @@
 //!
 //! Pure: it does not know sockets, logs, threads or clocks.
 
+pub mod assignor;
 pub mod classic;
 pub mod embedded;
 mod fetch;
