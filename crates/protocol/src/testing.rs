@@ -10,6 +10,9 @@ macro_rules! codec {
             round_trip: |bytes, version| {
                 $crate::testing::round_trip::<$crate::messages::$module::$name $(<$life>)?>(bytes, version)
             },
+            transcode: |bytes, from, to| {
+                $crate::testing::transcode::<$crate::messages::$module::$name $(<$life>)?>(bytes, from, to)
+            },
             describe: |bytes, version| {
                 $crate::testing::describe::<$crate::messages::$module::$name $(<$life>)?>(bytes, version)
             },
@@ -22,8 +25,11 @@ mod codecs;
 #[cfg(test)]
 mod tests;
 
-use crate::wire::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::wire::{Decode, DecodeError, Encode, EncodeError, Reader, Writer};
 pub use codecs::CODECS;
+
+/// From bytes in one version to bytes in another, or the reason why that one cannot carry them.
+pub type Transcode = fn(&[u8], i16, i16) -> Result<Result<Vec<u8>, EncodeError>, DecodeError>;
 
 /// One message: its versions, and what can be done with it without knowing its type.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +42,8 @@ pub struct Codec {
     pub max_version: i16,
     /// See [`round_trip`].
     pub round_trip: fn(&[u8], i16) -> Result<Vec<u8>, DecodeError>,
+    /// See [`transcode`].
+    pub transcode: Transcode,
     /// See [`describe`].
     pub describe: fn(&[u8], i16) -> Result<String, DecodeError>,
 }
@@ -49,13 +57,28 @@ pub struct Codec {
 /// When what was decoded cannot be encoded in the same version, or when the encoded length was not as announced: each is a bug
 /// of the codec.
 pub fn round_trip<'a, T: Decode<'a> + Encode>(bytes: &'a [u8], version: i16) -> Result<Vec<u8>, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let message = T::decode(&mut reader, version)?;
+    Ok(transcode::<T>(bytes, version, version)?.expect("what was decoded can be encoded"))
+}
+
+/// Decodes a message of version `from` and encodes it in version `to`.
+///
+/// # Errors
+/// When the bytes are not such a message; within, when `to` cannot carry it.
+///
+/// # Panics
+/// When the encoded length was not as announced.
+pub fn transcode<'a, T: Decode<'a> + Encode>(
+    bytes: &'a [u8],
+    from: i16,
+    to: i16,
+) -> Result<Result<Vec<u8>, EncodeError>, DecodeError> {
+    let message = T::decode(&mut Reader::new(bytes), from)?;
     let mut writer = Writer::default();
-    message.encode(&mut writer, version).expect("what was decoded can be encoded");
-    let announced = message.encoded_len(version).expect("what was decoded has a length");
-    assert_eq!(writer.wire_len(), announced, "the announced length is the written one");
-    Ok(writer.buf)
+    Ok(message.encode(&mut writer, to).map(|()| {
+        let announced = message.encoded_len(to).expect("what was written has a length");
+        assert_eq!(writer.wire_len(), announced, "the announced length is the written one");
+        writer.buf
+    }))
 }
 
 /// Decodes a message and shows its fields as `Debug` does.

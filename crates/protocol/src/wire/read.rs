@@ -9,6 +9,8 @@ use std::fmt;
 pub const ARRAY_ELEMENTS_MAX: usize = 1_000_000;
 /// The most tagged fields one structure may have, as in Kafka 4.4 (CVE-2026-111115).
 pub const TAGGED_FIELDS_MAX: u32 = 10_000;
+/// The longest string in bytes, compact or not, as in Kafka.
+const STRING_BYTES_MAX: usize = 0x7fff;
 /// Decoding may allocate this many bytes for each byte received ...
 const BUDGET_PER_BYTE: usize = 16;
 /// ... and this many on top, so that small messages never meet the limit.
@@ -213,6 +215,9 @@ impl<'a> Reader<'a> {
             }
         };
         let Some(len) = len else { return Ok(None) };
+        if len > STRING_BYTES_MAX {
+            return Err(DecodeError::InvalidLength(len as i64));
+        }
         let text = std::str::from_utf8(self.take(len)?).map_err(|_| DecodeError::InvalidUtf8)?;
         Ok(Some(Cow::Borrowed(text)))
     }
@@ -259,6 +264,10 @@ impl<'a> Reader<'a> {
     ) -> Result<Option<Vec<T>>, DecodeError> {
         let Some(count) = self.length(compact)? else { return Ok(None) };
         self.charge(count, size_of::<T>())?;
+        // As in Kafka: an element has one byte at least, so this many cannot be there.
+        if count > self.remaining() {
+            return Err(DecodeError::Truncated { needed: count, left: self.remaining() });
+        }
         let mut elements = Vec::with_capacity(count.min(INITIAL_CAPACITY_MAX));
         for _ in 0..count {
             elements.push(element(self)?);

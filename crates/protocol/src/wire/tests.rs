@@ -25,6 +25,27 @@ fn s04_lengths_beyond_the_frame_are_refused_before_anything_is_allocated() {
 }
 
 #[test]
+fn s04_an_array_of_more_elements_than_bytes_is_refused_at_once() {
+    let mut read = 0;
+    let result = Reader::new(&[0, 0, 0, 5, 1, 2, 3, 4]).array(false, |r| {
+        read += 1;
+        r.i8()
+    });
+    assert_eq!((result, read), (Err(DecodeError::Truncated { needed: 5, left: 4 }), 0));
+}
+
+#[test]
+fn s04_a_compact_string_is_no_longer_than_a_plain_one_may_be() {
+    let text = |len: usize| {
+        let mut writer = Writer::default();
+        writer.uvarint(len as u32 + 1);
+        filled(&writer.buf, b'x', len)
+    };
+    assert_eq!(Reader::new(&text(0x7fff)).string(true).map(|text| text.len()), Ok(0x7fff));
+    assert_eq!(Reader::new(&text(0x8000)).string(true), Err(DecodeError::InvalidLength(0x8000)));
+}
+
+#[test]
 fn s04_null_where_there_may_be_none_and_other_negative_lengths_are_refused() {
     assert_eq!(Reader::new(&[0xff, 0xff]).string(false), Err(DecodeError::InvalidLength(-1)));
     assert_eq!(Reader::new(&[0xff, 0xfe]).nullable_string(false), Err(DecodeError::InvalidLength(-2)));

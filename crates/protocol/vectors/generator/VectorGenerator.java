@@ -21,6 +21,7 @@ import java.util.TreeMap;
 import java.util.jar.JarFile;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.compress.Compression;
+import org.apache.kafka.common.errors.UnsupportedVersionException;
 import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
 import org.apache.kafka.common.protocol.Message;
@@ -47,8 +48,13 @@ public final class VectorGenerator {
         /** Everything is set; in the second element of an array, what may be null is null. */
         FILLED,
         /** As filled, but everything that may be null is null. */
-        NULLS
+        NULLS,
+        /** Everything that the newest version has is set and nothing is null, then written in an older version. */
+        OLDER
     }
+
+    /** In place of bytes: the version cannot carry the message. */
+    private static final String REFUSED = "refused";
 
     /** A tag that no schema uses: readers must keep or skip it. */
     private static final int UNKNOWN_TAG = 9_999;
@@ -117,6 +123,9 @@ public final class VectorGenerator {
             List<Vector> vectors = new ArrayList<>();
             for (short version = low; version <= high; version++) {
                 Vector next = vector(type, version, kind);
+                if (kind == Kind.OLDER && low == high) {
+                    continue;
+                }
                 if (kind == Kind.NULLS && next.bytes.equals(vector(type, version, Kind.FILLED).bytes)) {
                     continue; // nothing in this version may be null
                 }
@@ -141,11 +150,19 @@ public final class VectorGenerator {
     private static Vector vector(Class<?> type, short version, Kind kind) throws Exception {
         ApiMessage message = (ApiMessage) type.getDeclaredConstructor().newInstance();
         if (kind != Kind.DEFAULT) {
-            fill(message, version, type.getSimpleName(), kind == Kind.NULLS);
+            fill(message, kind == Kind.OLDER ? message.highestSupportedVersion() : version, type.getSimpleName(), kind);
         }
         ObjectSerializationCache cache = new ObjectSerializationCache();
-        ByteBuffer buffer = ByteBuffer.allocate(message.size(cache, version));
-        message.write(new ByteBufferAccessor(buffer), cache, version);
+        ByteBuffer buffer;
+        try {
+            buffer = ByteBuffer.allocate(message.size(cache, version));
+            message.write(new ByteBufferAccessor(buffer), cache, version);
+        } catch (UnsupportedVersionException refused) {
+            if (kind != Kind.OLDER) {
+                throw refused;
+            }
+            return new Vector(kind, version, version, REFUSED, "");
+        }
         if (buffer.hasRemaining()) {
             throw new IllegalStateException(type + " v" + version + ": " + buffer.remaining() + " bytes fewer than announced");
         }
@@ -163,54 +180,56 @@ public final class VectorGenerator {
 
     // -- Filling
 
-    private static void fill(Message message, short version, String path, boolean nulls) throws Exception {
+    private static void fill(Message message, short version, String path, Kind kind) throws Exception {
         for (BoundField bound : schemas(message.getClass())[version].fields()) {
             if (bound.def.type instanceof TaggedFields tagged) {
                 for (org.apache.kafka.common.protocol.types.Field field : tagged.fields().values()) {
-                    fillField(message, field.name, field.type, version, path, nulls);
+                    fillField(message, field.name, field.type, version, path, kind);
                 }
-                byte[] value = {(byte) hash(path), 1, 2};
-                message.unknownTaggedFields().add(new RawTaggedField(UNKNOWN_TAG, value));
+                if (kind != Kind.OLDER) { // a version without tagged fields would refuse it
+                    byte[] value = {(byte) hash(path), 1, 2};
+                    message.unknownTaggedFields().add(new RawTaggedField(UNKNOWN_TAG, value));
+                }
             } else {
-                fillField(message, bound.def.name, bound.def.type, version, path, nulls);
+                fillField(message, bound.def.name, bound.def.type, version, path, kind);
             }
         }
     }
 
     private static void fillField(Message message, String name, org.apache.kafka.common.protocol.types.Type type,
-                                  short version, String path, boolean nulls) throws Exception {
+                                  short version, String path, Kind kind) throws Exception {
         Field field = field(message.getClass(), name);
-        boolean absent = nulls && type.isNullable();
+        boolean absent = kind == Kind.NULLS && type.isNullable();
         Object old = field.get(message);
-        Object value = absent ? null : value(field.getGenericType(), old, type, version, path + "." + plain(name), nulls);
+        Object value = absent ? null : value(field.getGenericType(), old, type, version, path + "." + plain(name), kind);
         field.set(message, value);
     }
 
     @SuppressWarnings({"unchecked", "rawtypes"})
     private static Object value(Type type, Object old, org.apache.kafka.common.protocol.types.Type wire, short version, String path,
-                                boolean nulls) throws Exception {
+                                Kind kind) throws Exception {
         if (type instanceof ParameterizedType list) {
-            return fillList(new ArrayList<>(), list.getActualTypeArguments()[0], wire, version, path, nulls);
+            return fillList(new ArrayList<>(), list.getActualTypeArguments()[0], wire, version, path, kind);
         }
         Class<?> plain = (Class<?>) type;
         if (ImplicitLinkedHashCollection.class.isAssignableFrom(plain)) {
             Type element = ((ParameterizedType) plain.getGenericSuperclass()).getActualTypeArguments()[0];
             Collection empty = (Collection) plain.getConstructor(int.class).newInstance(2);
-            return fillList(empty, element, wire, version, path, nulls);
+            return fillList(empty, element, wire, version, path, kind);
         }
         if (Message.class.isAssignableFrom(plain)) {
             Message inner = (Message) plain.getDeclaredConstructor().newInstance();
-            fill(inner, version, path, nulls);
+            fill(inner, version, path, kind);
             return inner;
         }
         return leaf(plain, old, wire, path);
     }
 
     private static Collection<Object> fillList(Collection<Object> list, Type element, org.apache.kafka.common.protocol.types.Type wire,
-                                               short version, String path, boolean nulls) throws Exception {
+                                               short version, String path, Kind kind) throws Exception {
         org.apache.kafka.common.protocol.types.Type inner = wire.arrayElementType().orElseThrow();
-        list.add(value(element, null, inner, version, path + "[0]", nulls));
-        list.add(value(element, null, inner, version, path + "[1]", true));
+        list.add(value(element, null, inner, version, path + "[0]", kind));
+        list.add(value(element, null, inner, version, path + "[1]", kind == Kind.FILLED ? Kind.NULLS : kind));
         return list;
     }
 

@@ -3,7 +3,7 @@
 use super::values::{canonical, fnv1a};
 use crate::metadata_record::MetadataRecord;
 use crate::testing::{CODECS, Codec};
-use crate::wire::{Sink, Writer};
+use crate::wire::{EncodeError, Sink, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -20,10 +20,13 @@ const VALUES: &str = include_str!("../../../vectors/values.txt");
 /// The bytes that Kafka writes for one message in a range of versions, all the same.
 pub(super) struct Vector {
     pub(super) message: &'static str,
-    /// `default`, `filled` or `nulls`.
+    /// `default`, `filled`, `nulls` or `older`.
     pub(super) kind: &'static str,
     pub(super) versions: RangeInclusive<i16>,
+    /// Empty where these versions cannot carry the message.
     pub(super) bytes: Vec<u8>,
+    /// Whether Kafka refuses to write the message in these versions.
+    pub(super) refused: bool,
     /// FNV-1a of the canonical values that Kafka reads from the bytes.
     values: u64,
 }
@@ -34,7 +37,7 @@ fn range(text: &str) -> RangeInclusive<i16> {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    let digits = if text == "-" { "" } else { text };
+    let digits = if matches!(text, "-" | "refused") { "" } else { text };
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }
 
@@ -53,6 +56,7 @@ pub(super) fn vectors() -> (Vec<Vector>, BTreeMap<&'static str, RangeInclusive<i
                 kind,
                 versions: range(from_to),
                 bytes: unhex(bytes),
+                refused: bytes == "refused",
                 values: u64::from_str_radix(values, 16).unwrap(),
             }),
             _ => panic!("{message}: no vector: {line}"),
@@ -79,17 +83,18 @@ fn every_message_and_version_has_its_vectors() {
     }
     for codec in CODECS {
         for version in codec.min_version..=codec.max_version {
-            for kind in ["default", "filled"] {
-                assert!(there.contains(&(codec.name, version, kind)), "no {kind} vector: {} v{version}", codec.name);
+            let kinds = ["default", "filled", "older"];
+            for kind in &kinds[..if codec.min_version < codec.max_version { 3 } else { 2 }] {
+                assert!(there.contains(&(codec.name, version, *kind)), "no {kind} vector: {} v{version}", codec.name);
             }
         }
     }
 }
 
-/// Every vector in every version that it stands for, with its name for messages.
+/// Every vector with bytes in every version that it stands for; all differences are reported together.
 fn each(mut check: impl FnMut(&Vector, i16, &Codec) -> Result<(), String>) {
     let mut wrong = Vec::new();
-    for vector in vectors().0 {
+    for vector in vectors().0.into_iter().filter(|vector| !vector.refused) {
         for version in vector.versions.clone() {
             if let Err(why) = check(&vector, version, codec(vector.message)) {
                 wrong.push(format!("{} v{version} {}: {why}", vector.message, vector.kind));
@@ -125,7 +130,37 @@ fn every_field_holds_what_kafka_reads_there() {
     });
 }
 
-/// The same for the newest version of each message with Kafka's values in full, so that a difference can be read.
+/// A message in which everything is set, written in each version that it has: what the version lacks is dropped or refused as
+/// Kafka drops or refuses it.
+#[test]
+fn older_versions_drop_or_refuse_what_kafka_does() {
+    let (vectors, kafka) = vectors();
+    let older = || vectors.iter().filter(|vector| vector.kind == "older");
+    let newest = older().filter(|vector| vector.versions.contains(kafka[vector.message].end()));
+    let newest: BTreeMap<_, _> = newest.map(|vector| (vector.message, &vector.bytes)).collect();
+    let (mut wrong, mut refused) = (Vec::new(), 0);
+    for vector in older() {
+        for version in vector.versions.clone() {
+            let transcode = codec(vector.message).transcode;
+            let written = transcode(newest[vector.message], *kafka[vector.message].end(), version).unwrap();
+            let same = match &written {
+                Ok(bytes) => !vector.refused && *bytes == vector.bytes,
+                Err(EncodeError::UnsupportedField { .. }) => vector.refused,
+                Err(_) => false,
+            };
+            if !same {
+                let kafka =
+                    if vector.refused { "refuses".to_owned() } else { format!("writes {}", hex(&vector.bytes)) };
+                wrong.push(format!("{} v{version}: Kafka {kafka}, we have {written:02x?}", vector.message));
+            }
+            refused += usize::from(vector.refused);
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(refused > 100, "only {refused} are refused");
+}
+
+/// As the test of all fields, for the newest version of each message with Kafka's values in full, so that a difference can be read.
 #[test]
 fn the_newest_version_holds_kafkas_values() {
     let vectors = vectors().0;
