@@ -19,6 +19,7 @@ import java.util.Properties;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -103,11 +104,14 @@ public final class Peer {
                 case "produce-rich" -> produceRich(rest[0], rest[1], Integer.parseInt(rest[2]), Integer.parseInt(rest[3]), rest[4]);
                 case "check-rich" -> checkRich(rest[0], rest[1], Integer.parseInt(rest[2]), Integer.parseInt(rest[3]));
                 case "create" -> create(rest);
-                case "load-start" -> load = new Load(rest[0], rest[1], Integer.parseInt(rest[2]));
+                case "load-start" -> load = new Load(rest[0], rest[1], Integer.parseInt(rest[2]), rest.length > 3 ? Long.parseLong(rest[3]) : 0);
                 case "load-await" -> load.await(Long.parseLong(rest[0]), Long.parseLong(rest[1]));
                 case "load-stop" -> load.stop();
                 case "load-control" -> load.control(rest[0]);
                 case "load-check" -> load.check(rest[0]);
+                case "member-start" -> Members.start(rest);
+                case "member-lines" -> Members.lines(rest[0], Integer.parseInt(rest[1]), Long.parseLong(rest[2]));
+                case "member-stop" -> Members.stop(rest[0], rest[1]);
                 default -> throw new IllegalArgumentException("no command " + words.get(0));
             }
             return 0;
@@ -271,7 +275,8 @@ public final class Peer {
         private volatile boolean stopping;
         private volatile long sent;
 
-        Load(String address, String topic, int partitions) {
+        /** As fast as it can, or with `perSecond` records in each second. */
+        Load(String address, String topic, int partitions, long perSecond) {
             this.topic = topic;
             this.partitions = partitions;
             Properties config = producer(address);
@@ -284,6 +289,9 @@ public final class Peer {
                     long mine = number;
                     int partition = (int) (number % partitions);
                     sent = number + 1;
+                    if (perSecond > 0) {
+                        LockSupport.parkNanos(1_000_000_000L / perSecond);
+                    }
                     producer.send(new ProducerRecord<>(topic, partition, null, bytes("load-" + number)), (metadata, problem) -> {
                         if (problem == null) {
                             acks.add(new Ack(metadata.partition(), metadata.offset(), mine));

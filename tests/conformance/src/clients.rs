@@ -31,7 +31,7 @@ pub(crate) fn all(scene: &Scene<'_>) -> Result<Vec<(&'static str, Client)>, Faul
         let found = scene.peer(name, peers::python())?;
         clients.extend(found.map(|interpreter| (name, Client::Python { interpreter, client })));
     }
-    clients.extend(scene.peer("node", peers::node_script())?.map(|script| ("node", Client::Node(script))));
+    clients.extend(scene.peer("node", peers::node_script("peer.mjs"))?.map(|script| ("node", Client::Node(script))));
     Ok(clients)
 }
 

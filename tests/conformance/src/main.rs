@@ -5,6 +5,7 @@
 //! what it tests. Environment: see `tests/conformance/README.md`.
 
 mod clients;
+mod members;
 mod scenarios;
 mod text;
 

@@ -44,7 +44,7 @@ pub fn kcat() -> Result<PathBuf, Fault> {
 pub fn kafka_jars() -> Result<PathBuf, Fault> {
     needs("java", &["-version"])?;
     let manifest = manifests().join("kafka.pom.xml");
-    kept("kafka", &manifest, |folder| {
+    kept("kafka", std::slice::from_ref(&manifest), |folder| {
         needs("mvn", &["-version"])?;
         let mut command = Command::new("mvn");
         command.args(["-q", "-B", "-f"]).arg(&manifest);
@@ -54,13 +54,14 @@ pub fn kafka_jars() -> Result<PathBuf, Fault> {
     })
 }
 
-/// The folder with the compiled `Peer.java`.
+/// The folder with the compiled `Peer.java` and what belongs to it.
 pub fn java_peer(jars: &Path) -> Result<PathBuf, Fault> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/Peer.java");
-    kept("java", &source, |folder| {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("java");
+    let sources = [folder.join("Peer.java"), folder.join("Members.java")];
+    kept("java", &sources, |folder| {
         needs("javac", &["-version"])?;
         let mut command = Command::new("javac");
-        command.arg("-cp").arg(jars.join("*")).arg("-d").arg(folder).arg(&source);
+        command.arg("-cp").arg(jars.join("*")).arg("-d").arg(folder).args(&sources);
         run(&mut command, FETCH_DEADLINE).map(|_| ())
     })
 }
@@ -68,7 +69,7 @@ pub fn java_peer(jars: &Path) -> Result<PathBuf, Fault> {
 /// The Python interpreter of an environment that has the Python clients.
 pub fn python() -> Result<PathBuf, Fault> {
     let manifest = manifests().join("requirements.txt");
-    let folder = kept("python", &manifest, |folder| {
+    let folder = kept("python", std::slice::from_ref(&manifest), |folder| {
         needs("python3", &["--version"])?;
         or_skip(run(Command::new("python3").args(["-m", "venv"]).arg(folder), FETCH_DEADLINE), "a Python environment")?;
         let mut command = Command::new(folder.join("bin/python"));
@@ -80,11 +81,11 @@ pub fn python() -> Result<PathBuf, Fault> {
     Ok(folder.join("bin/python"))
 }
 
-/// The Node client's script, beside its installed packages.
-pub fn node_script() -> Result<PathBuf, Fault> {
+/// A script of the Node client by its name, beside the installed packages.
+pub fn node_script(name: &str) -> Result<PathBuf, Fault> {
     needs("node", &["--version"])?;
     let manifest = manifests().join("node/package.json");
-    let folder = kept("node", &manifest, |folder| {
+    let folder = kept("node", std::slice::from_ref(&manifest), |folder| {
         needs("npm", &["--version"])?;
         std::fs::copy(&manifest, folder.join("package.json")).during("copying package.json")?;
         let mut command = Command::new("npm");
@@ -93,16 +94,19 @@ pub fn node_script() -> Result<PathBuf, Fault> {
             .current_dir(folder);
         or_skip(run(&mut command, FETCH_DEADLINE), "the Node client")
     })?;
-    let script = folder.join("peer.mjs");
-    std::fs::copy(manifests().join("node/peer.mjs"), &script).during("copying peer.mjs")?;
+    let script = folder.join(name);
+    std::fs::copy(manifests().join("node").join(name), &script).during(name)?;
     Ok(script)
 }
 
-/// The folder `name`, filled by `fill` unless it already holds what `manifest` asks for.
-fn kept(name: &str, manifest: &Path, fill: impl FnOnce(&Path) -> Result<(), Fault>) -> Result<PathBuf, Fault> {
+/// The folder `name`, filled by `fill` unless it already holds what its `manifests` ask for.
+fn kept(name: &str, manifests: &[PathBuf], fill: impl FnOnce(&Path) -> Result<(), Fault>) -> Result<PathBuf, Fault> {
     let folder = home().join(name);
     let stamp = folder.join("manifest.kept");
-    let wanted = std::fs::read(manifest).during(manifest.display())?;
+    let mut wanted = Vec::new();
+    for manifest in manifests {
+        wanted.extend(std::fs::read(manifest).during(manifest.display())?);
+    }
     if std::fs::read(&stamp).is_ok_and(|kept| kept == wanted) {
         return Ok(folder);
     }

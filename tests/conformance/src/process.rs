@@ -177,9 +177,54 @@ impl Running {
         }
     }
 
+    /// The lines from number `from` on, as soon as there is one; none when it has ended or nothing came in time.
+    pub fn lines_from(&self, from: usize, deadline: Duration) -> Vec<String> {
+        let until = now() + deadline;
+        let (mutex, changed) = &*self.output;
+        let mut output = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let left = until.saturating_duration_since(now());
+            if output.lines.len() > from || output.ended() || left.is_zero() {
+                return output.lines.get(from..).unwrap_or_default().to_vec();
+            }
+            output = changed.wait_timeout(output, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// Everything it has said so far.
     pub fn said(&self) -> String {
         self.output.0.lock().unwrap_or_else(PoisonError::into_inner).lines.join("\n")
+    }
+
+    /// Whether both outputs have ended, as they do when it exits.
+    pub fn has_ended(&self) -> bool {
+        self.output.0.lock().unwrap_or_else(PoisonError::into_inner).ended()
+    }
+
+    /// SIGTERM, and no wait.
+    pub fn ask_to_end(&self) -> Result<(), Fault> {
+        signal(self.child.id(), Signal::TERM)
+    }
+
+    /// SIGKILL, and no wait: its last lines can still be read.
+    pub fn strike(&self) -> Result<(), Fault> {
+        signal(self.child.id(), Signal::KILL)
+    }
+
+    /// Waits until it has ended and everything that it said is here.
+    pub fn await_end(&self, deadline: Duration) -> Result<(), Fault> {
+        let until = now() + deadline;
+        let (mutex, changed) = &*self.output;
+        let mut output = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        while !output.ended() {
+            let left = until.saturating_duration_since(now());
+            if left.is_zero() {
+                let said = output.lines.join("\n");
+                return fail(format!("{}: still runs after {deadline:?}; it said: {}", self.name, tail(&said)));
+            }
+            output = changed.wait_timeout(output, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
     }
 
     /// Whether it has not exited.
@@ -189,24 +234,8 @@ impl Running {
 
     /// SIGTERM, then its exit status; one that does not end in time is killed and a failure.
     pub fn terminate(mut self, deadline: Duration) -> Result<ExitStatus, Fault> {
-        signal(self.child.id(), Signal::TERM)?;
-        let until = now() + deadline;
-        {
-            let (mutex, changed) = &*self.output;
-            let mut output = mutex.lock().unwrap_or_else(PoisonError::into_inner);
-            while !output.ended() {
-                let left = until.saturating_duration_since(now());
-                if left.is_zero() {
-                    let said = output.lines.join("\n");
-                    return fail(format!(
-                        "{}: still runs {deadline:?} after SIGTERM; it said: {}",
-                        self.name,
-                        tail(&said)
-                    ));
-                }
-                output = changed.wait_timeout(output, left).unwrap_or_else(PoisonError::into_inner).0;
-            }
-        }
+        self.ask_to_end()?;
+        self.await_end(deadline)?;
         self.child.wait().during("waiting for the end")
     }
 

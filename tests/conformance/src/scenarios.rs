@@ -8,6 +8,7 @@ mod crash;
 mod disk;
 mod exchange;
 mod figures;
+mod groups;
 mod hostile;
 mod limits;
 mod observe;
@@ -37,6 +38,8 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("a_data_dir_that_kafka_formatted_is_taken_over", exchange::kafka_formatted),
     ("a_data_dir_that_storage_format_made_is_shared", exchange::storage_format),
     ("kafka_starts_on_what_storage_format_made", exchange::kafka_starts_on_ours),
+    ("group_members_join_leave_and_die_under_load", groups::join_and_leave),
+    ("groups_go_on_after_kill_9_of_the_node", groups::node_killed),
     ("kafka_topics_tool", admin::topics),
     ("kafka_configs_tool", admin::configs),
     ("kafka_get_offsets_and_delete_records_tools", admin::offsets),

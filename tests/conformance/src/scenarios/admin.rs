@@ -5,6 +5,9 @@ use conformance::java::Java;
 use conformance::process::CLIENT_DEADLINE;
 use conformance::rig::Scene;
 
+/// kafka-consumer-groups.
+pub(super) const GROUPS_TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+
 fn contains(text: &str, parts: &[&str]) -> Result<(), Fault> {
     for part in parts {
         ensure(text.contains(part), || format!("no `{part}` in:\n{text}"))?;

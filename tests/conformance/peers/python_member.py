@@ -1,0 +1,118 @@
+"""A member of a consumer group, by a Python client: confluent-kafka (librdkafka) or kafka-python (pure Python).
+
+  python_member.py confluent|pure ADDRESS GROUP TOPIC [KEY=VALUE]..
+
+It says in lines what it does, in the order in which it does it, and ends at SIGTERM after it has said goodbye to its group:
+
+  assigned P | read P FROM TO | committed P OFFSET | refused WHY | revoked P | lost P | end
+
+FROM is the first offset of what a poll gave, TO the one after the last. It commits after each poll, synchronously.
+"""
+import signal
+import sys
+
+stopping = False
+
+
+def stop(*_):
+    global stopping
+    stopping = True
+
+
+def say(*words):
+    print(*words, flush=True)
+
+
+def ranges(records):
+    """Records by partition as (partition, first, end); a gap is a bug."""
+    read = {}
+    for partition, offset in records:
+        first, end = read.get(partition, (offset, offset))
+        if offset != end:
+            sys.exit(f"partition {partition}: {offset} after {end - 1}")
+        read[partition] = (first, offset + 1)
+    return read
+
+
+def confluent(address, group, topic, options):
+    from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+    consumer = Consumer({"bootstrap.servers": address, "group.id": group, "enable.auto.commit": False,
+                         "auto.offset.reset": "earliest", "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200,
+                         "fetch.wait.max.ms": 50, "fetch.error.backoff.ms": 20, **options})
+
+    def tell(word):
+        def told(_, partitions):
+            for one in partitions:
+                say(word, one.partition)
+        return told
+
+    consumer.subscribe([topic], on_assign=tell("assigned"), on_revoke=tell("revoked"), on_lost=tell("lost"))
+    while not stopping:
+        polled = consumer.consume(500, 0.05)
+        records = [(one.partition(), one.offset()) for one in polled if not one.error()]
+        for problem in [one.error() for one in polled if one.error()]:
+            if not problem.retriable():
+                say("refused", problem)
+        read = ranges(records)
+        for partition, (first, end) in read.items():
+            say("read", partition, first, end)
+        if not read:
+            continue
+        try:
+            done = consumer.commit(offsets=[TopicPartition(topic, p, end) for p, (_, end) in read.items()], asynchronous=False)
+        except KafkaException as problem:
+            say("refused", problem)
+            continue
+        for one in done:
+            if one.error:
+                say("refused", one.error)
+            else:
+                say("committed", one.partition, one.offset)
+    consumer.close()
+
+
+def pure(address, group, topic, options):
+    from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+    from kafka.errors import KafkaError
+
+    class Listener(ConsumerRebalanceListener):
+        def on_partitions_assigned(self, assigned):
+            for one in assigned:
+                say("assigned", one.partition)
+
+        def on_partitions_revoked(self, revoked):
+            for one in revoked:
+                say("revoked", one.partition)
+
+    consumer = KafkaConsumer(bootstrap_servers=address, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest",
+                             reconnect_backoff_ms=20, reconnect_backoff_max_ms=200, fetch_max_wait_ms=50, **options)
+    consumer.subscribe([topic], listener=Listener())
+    while not stopping:
+        polled = consumer.poll(timeout_ms=50)
+        read = ranges((where.partition, one.offset) for where, some in polled.items() for one in some)
+        for partition, (first, end) in read.items():
+            say("read", partition, first, end)
+        if not read:
+            continue
+        offsets = {TopicPartition(topic, p): OffsetAndMetadata(end, "", -1) for p, (_, end) in read.items()}
+        try:
+            consumer.commit(offsets)
+        except KafkaError as problem:
+            say("refused", problem)
+            continue
+        for partition, (_, end) in read.items():
+            say("committed", partition, end)
+    consumer.close()
+
+
+def main():
+    client, address, group, topic, *options = sys.argv[1:]
+    signal.signal(signal.SIGTERM, stop)
+    settings = dict(one.split("=", 1) for one in options)
+    numbers = {key: int(value) if value.isdigit() else value for key, value in settings.items()}
+    {"confluent": confluent, "pure": pure}[client](address, group, topic, numbers)
+    say("end")
+
+
+main()

@@ -1,0 +1,171 @@
+//! Consumer groups: members that come, go and die under load, a node that dies under them, and what a group keeps.
+
+use crate::members::{Ends, Flavour, Member, flavours, has_reached, java, judge, partitions_read};
+use conformance::fault::{During, Fault, ensure};
+use conformance::node::{Node, Plan};
+use conformance::process::now;
+use conformance::rig::Scene;
+use conformance::wire;
+
+const TOPIC: &str = "load";
+const PARTITIONS: usize = 6;
+/// What the load adds in a second: slow enough for an interpreter on a machine that has other work.
+const PER_SECOND: &str = "1000";
+/// Kills of the node, each while a member joins.
+const KILLS: usize = 6;
+/// The API that KIP-848 begins with.
+const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
+
+/// A node whose groups are made quickly, and whose members of KIP-848 time out as soon as those of the classic protocol.
+pub(super) fn plan(scene: &Scene<'_>) -> Result<Plan, Fault> {
+    let plan = scene.plan()?;
+    Ok([
+        ("group.initial.rebalance.delay.ms", "100"),
+        ("offsets.topic.num.partitions", "5"),
+        ("group.consumer.min.session.timeout.ms", "6000"),
+        ("group.consumer.session.timeout.ms", "6000"),
+        ("group.consumer.min.heartbeat.interval.ms", "200"),
+        ("group.consumer.heartbeat.interval.ms", "200"),
+    ]
+    .into_iter()
+    .fold(plan, |plan, (key, value)| plan.with(key, value)))
+}
+
+fn begin_load(scene: &Scene<'_>, node: &Node) -> Result<(), Fault> {
+    scene.java(|java| {
+        java.peer(&["create", &node.address, TOPIC, &PARTITIONS.to_string(), "1"])?;
+        java.peer(&["load-start", &node.address, TOPIC, &PARTITIONS.to_string(), PER_SECOND]).map(|_| ())
+    })
+}
+
+/// Ends the load; where each partition ends.
+fn end_load(scene: &Scene<'_>, node: &Node) -> Result<Ends, Fault> {
+    let said = scene.java(|java| {
+        let stopped = java.peer(&["load-stop"])?;
+        ensure(stopped.trim_end().ends_with("failed 0"), || format!("sends failed: {stopped}"))?;
+        java.tool("GetOffsetShell", &["--bootstrap-server", &node.address, "--topic", TOPIC, "--time", "latest"])
+    })?;
+    let end = |line: &str| {
+        let (partition, end) = line.strip_prefix(TOPIC)?.strip_prefix(':')?.split_once(':')?;
+        Some((partition.parse().ok()?, end.parse().ok()?))
+    };
+    let ends: Ends = said.lines().filter_map(end).collect();
+    ensure(ends.len() == PARTITIONS, || format!("the ends of {PARTITIONS} partitions: {said}"))?;
+    Ok(ends)
+}
+
+/// A group and the members that it has or had.
+struct Group {
+    flavour: Flavour,
+    members: Vec<Member>,
+}
+
+impl Group {
+    fn new(flavour: Flavour) -> Group {
+        Group { flavour, members: Vec::new() }
+    }
+
+    fn join(&mut self, scene: &Scene<'_>, node: &Node) -> Result<(), Fault> {
+        let number = u32::try_from(self.members.len()).unwrap_or(0) + 1;
+        let at = (node.address.as_str(), self.flavour.name, TOPIC);
+        self.members.push(Member::start(scene, &self.flavour, at, number, &[])?);
+        Ok(())
+    }
+
+    /// Until the member `index` has read from `partitions` partitions since `mark`.
+    fn until_read(&self, scene: &Scene<'_>, index: usize, mark: usize, partitions: usize) -> Result<(), Fault> {
+        let what = format!("reading of {partitions} partitions");
+        self.members[index].until(scene, &what, |lines| (partitions_read(&lines[mark..]) >= partitions).then_some(()))
+    }
+
+    fn judged(&self, ends: &Ends) -> Result<(u64, Ends), Fault> {
+        let lines: Vec<(String, Vec<String>)> = (1..)
+            .zip(&self.members)
+            .map(|(number, member)| (format!("{}-{number}", self.flavour.name), member.lines()))
+            .collect();
+        let verdict = judge(self.flavour.name, &lines, ends, self.flavour.commits_its_own)?;
+        Ok((verdict.again, verdict.committed))
+    }
+}
+
+/// Three members of each client come one after the other, one leaves, one dies; every group reads everything on its own.
+pub(super) fn join_and_leave(scene: &Scene<'_>) -> Result<(), Fault> {
+    let node = plan(scene)?.start(scene)?;
+    let versions = wire::api_versions(&mut wire::connect(&node.address)?)?;
+    let serves_consumer_protocol = versions.iter().any(|row| row.0 == CONSUMER_GROUP_HEARTBEAT);
+    let flavours = flavours(scene, serves_consumer_protocol)?;
+    let mut groups: Vec<Group> = flavours.into_iter().map(Group::new).collect();
+    begin_load(scene, &node)?;
+    for (index, partitions) in [(0, PARTITIONS), (1, 1), (2, 1)] {
+        groups.iter_mut().try_for_each(|group| group.join(scene, &node))?;
+        groups.iter().try_for_each(|group| group.until_read(scene, index, 0, partitions))?;
+    }
+    groups.iter().try_for_each(|group| group.members[0].leave(scene)).during("the first leaves")?;
+    groups.iter().try_for_each(|group| group.members[1].vanish(scene)).during("the second dies")?;
+    let gone = now();
+    let marks: Vec<usize> = groups.iter().map(|group| group.members[2].mark()).collect();
+    for (group, mark) in groups.iter().zip(marks) {
+        group.until_read(scene, 2, mark, PARTITIONS)?;
+    }
+    let took = now() - gone;
+    let ends = end_load(scene, &node)?;
+    for group in &groups {
+        group.members[2].until(scene, "commit of the end", |lines| has_reached(lines, &ends).then_some(()))?;
+        group.members[2].leave(scene)?;
+    }
+    let total: u64 = ends.values().sum();
+    for group in &groups {
+        let (again, committed) = group.judged(&ends)?;
+        ensure(committed == ends, || format!("{}: committed {committed:?}, ends {ends:?}", group.flavour.name))?;
+        scene.figure(&format!("{}: {total} records, {again} read again", group.flavour.name));
+    }
+    scene.figure(&format!("the last member had everything {} ms after another one's death", took.as_millis()));
+    node.stop()
+}
+
+/// The node dies while members join and commit; groups go on, and committed offsets never go back.
+pub(super) fn node_killed(scene: &Scene<'_>) -> Result<(), Fault> {
+    let plan = plan(scene)?;
+    let mut node = plan.start(scene)?;
+    let mut groups: Vec<Group> = ["java-range", "java-cooperative"].map(java).into_iter().map(Group::new).collect();
+    begin_load(scene, &node)?;
+    for round in 0..KILLS {
+        groups.iter_mut().try_for_each(|group| group.join(scene, &node))?;
+        // The number of acks places the kill before, in and after the rebalance that the new member began.
+        scene.java(|java| java.peer(&["load-await", &(40 + 130 * (round % 3)).to_string(), "60"]))?;
+        node.kill()?;
+        node = plan.start(scene)?;
+        for group in &groups {
+            let mark = group.members[round].mark();
+            group.until_read(scene, round, mark, 1)?;
+        }
+    }
+    let ends = end_load(scene, &node)?;
+    for group in &groups {
+        let leaving = group.members.iter().rev().skip(1);
+        leaving.into_iter().try_for_each(|member| member.leave(scene))?;
+        let (last, group_id) = (&group.members[KILLS - 1], group.flavour.name);
+        let committed = || committed(scene, &node.address, group_id);
+        let until = now() + conformance::process::CLIENT_DEADLINE;
+        while committed()? != ends {
+            ensure(now() < until, || format!("{group_id} does not get to {ends:?}"))?;
+        }
+        last.leave(scene)?;
+        let (again, confirmed) = group.judged(&ends)?;
+        ensure(confirmed.iter().all(|(partition, offset)| ends[partition] >= *offset), || format!("{confirmed:?}"))?;
+        scene.figure(&format!("{group_id}: {} records, {again} read again", ends.values().sum::<u64>()));
+    }
+    node.stop()
+}
+
+/// What a group has committed, as Kafka's tool says.
+fn committed(scene: &Scene<'_>, address: &str, group: &str) -> Result<Ends, Fault> {
+    let args = ["--bootstrap-server", address, "--describe", "--offsets", "--group", group];
+    let said = scene.java(|java| java.tool(super::admin::GROUPS_TOOL, &args))?;
+    let offset = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let at = words.iter().position(|word| *word == TOPIC)?;
+        Some((words.get(at + 1)?.parse().ok()?, words.get(at + 2)?.parse().ok()?))
+    };
+    Ok(said.lines().filter_map(offset).collect())
+}
