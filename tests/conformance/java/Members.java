@@ -30,7 +30,7 @@ final class Members {
 
     private Members() {}
 
-    /** NAME ADDRESS GROUP TOPIC [key=value]: a member that runs until it is told to leave. */
+    /** NAME ADDRESS GROUP TOPIC [key=value]: a member that runs until it is told to stop; `seek=MS` begins at that time. */
     static void start(String[] words) {
         Properties config = new Properties();
         config.put("bootstrap.servers", words[1]);
@@ -46,7 +46,8 @@ final class Members {
         for (int i = 4; i < words.length; i++) {
             config.put(words[i].substring(0, words[i].indexOf('=')), words[i].substring(words[i].indexOf('=') + 1));
         }
-        Member member = new Member(config, words[3]);
+        Object seek = config.remove("seek");
+        Member member = new Member(config, words[3], seek == null ? null : Long.valueOf((String) seek));
         MEMBERS.put(words[0], member);
         member.thread.start();
     }
@@ -80,9 +81,11 @@ final class Members {
         volatile boolean vanishes;
         private final KafkaConsumer<byte[], byte[]> consumer;
         private final String topic;
+        private final Long seek;
 
-        Member(Properties config, String topic) {
+        Member(Properties config, String topic, Long seek) {
             this.topic = topic;
+            this.seek = seek;
             this.consumer = new KafkaConsumer<>(config);
             this.thread = new Thread(this::run);
             this.thread.setDaemon(true);
@@ -142,6 +145,11 @@ final class Members {
         public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
             say("generation " + consumer.groupMetadata().generationId());
             partitions.forEach(partition -> say("assigned " + partition.partition()));
+            if (seek != null) {
+                Map<TopicPartition, Long> times = new HashMap<>();
+                partitions.forEach(partition -> times.put(partition, seek));
+                consumer.offsetsForTimes(times).forEach((partition, found) -> consumer.seek(partition, found.offset()));
+            }
         }
 
         @Override

@@ -109,6 +109,7 @@ public final class Peer {
                 case "load-stop" -> load.stop();
                 case "load-control" -> load.control(rest[0]);
                 case "load-check" -> load.check(rest[0]);
+                case "group-script" -> GroupScript.run(rest[0]);
                 case "member-start" -> Members.start(rest);
                 case "member-lines" -> Members.lines(rest[0], Integer.parseInt(rest[1]), Long.parseLong(rest[2]));
                 case "member-stop" -> Members.stop(rest[0], rest[1]);

@@ -6,7 +6,7 @@ It says in lines what it does, in the order in which it does it, and ends at SIG
 
   assigned P | read P FROM TO | committed P OFFSET | refused WHY | revoked P | lost P | end
 
-FROM is the first offset of what a poll gave, TO the one after the last. It commits after each poll, synchronously.
+With seek=MS it begins at that time. FROM is the first offset of what a poll gave, TO the one after the last. It commits after each poll, synchronously.
 """
 import signal
 import sys
@@ -34,7 +34,7 @@ def ranges(records):
     return read
 
 
-def confluent(address, group, topic, options):
+def confluent(address, group, topic, seek, options):
     from confluent_kafka import Consumer, KafkaException, TopicPartition
 
     consumer = Consumer({"bootstrap.servers": address, "group.id": group, "enable.auto.commit": False,
@@ -47,7 +47,14 @@ def confluent(address, group, topic, options):
                 say(word, one.partition)
         return told
 
-    consumer.subscribe([topic], on_assign=tell("assigned"), on_revoke=tell("revoked"), on_lost=tell("lost"))
+    def assigned(_, partitions):
+        tell("assigned")(_, partitions)
+        if seek is not None:
+            asked = [TopicPartition(topic, one.partition, seek) for one in partitions]
+            found = consumer.offsets_for_times(asked, timeout=30)
+            (consumer.incremental_assign if options.get("group.protocol") == "consumer" else consumer.assign)(found)
+
+    consumer.subscribe([topic], on_assign=assigned, on_revoke=tell("revoked"), on_lost=tell("lost"))
     while not stopping:
         polled = consumer.consume(500, 0.05)
         records = [(one.partition(), one.offset()) for one in polled if not one.error()]
@@ -72,14 +79,19 @@ def confluent(address, group, topic, options):
     consumer.close()
 
 
-def pure(address, group, topic, options):
+def pure(address, group, topic, seek, options):
     from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
     from kafka.errors import KafkaError
+
+    # The client takes no questions in its callbacks.
+    to_seek = []
 
     class Listener(ConsumerRebalanceListener):
         def on_partitions_assigned(self, assigned):
             for one in assigned:
                 say("assigned", one.partition)
+            if seek is not None:
+                to_seek.extend(assigned)
 
         def on_partitions_revoked(self, revoked):
             for one in revoked:
@@ -90,6 +102,11 @@ def pure(address, group, topic, options):
     consumer.subscribe([topic], listener=Listener())
     while not stopping:
         polled = consumer.poll(timeout_ms=50)
+        if to_seek:
+            for one, found in consumer.offsets_for_times({one: seek for one in to_seek}).items():
+                consumer.seek(one, found.offset)
+            to_seek.clear()
+            continue
         read = ranges((where.partition, one.offset) for where, some in polled.items() for one in some)
         for partition, (first, end) in read.items():
             say("read", partition, first, end)
@@ -111,7 +128,7 @@ def main():
     signal.signal(signal.SIGTERM, stop)
     settings = dict(one.split("=", 1) for one in options)
     numbers = {key: int(value) if value.isdigit() else value for key, value in settings.items()}
-    {"confluent": confluent, "pure": pure}[client](address, group, topic, numbers)
+    {"confluent": confluent, "pure": pure}[client](address, group, topic, numbers.pop("seek", None), numbers)
     say("end")
 
 

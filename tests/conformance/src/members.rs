@@ -134,9 +134,10 @@ impl Member {
         Ok(Member { name, body: RefCell::new(Some(Body::Process(running))), lines: RefCell::default() })
     }
 
-    /// How many lines are known by now: what comes later is after this moment.
-    pub(crate) fn mark(&self) -> usize {
-        self.lines.borrow().len()
+    /// How many lines it has said by now.
+    pub(crate) fn mark(&self, scene: &Scene<'_>) -> Result<usize, Fault> {
+        self.pull(scene, 0)?;
+        Ok(self.lines.borrow().len())
     }
 
     /// Waits until `pick` finds what it wants in all lines so far.

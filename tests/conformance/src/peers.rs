@@ -57,7 +57,7 @@ pub fn kafka_jars() -> Result<PathBuf, Fault> {
 /// The folder with the compiled `Peer.java` and what belongs to it.
 pub fn java_peer(jars: &Path) -> Result<PathBuf, Fault> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("java");
-    let sources = [folder.join("Peer.java"), folder.join("Members.java")];
+    let sources = ["Peer.java", "Members.java", "GroupScript.java"].map(|name| folder.join(name));
     kept("java", &sources, |folder| {
         needs("javac", &["-version"])?;
         let mut command = Command::new("javac");

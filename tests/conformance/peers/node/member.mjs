@@ -4,13 +4,15 @@
 //
 //   generation G | assigned P | read P FROM TO | committed P OFFSET | refused WHY | end
 //
-// The client joins, heartbeats and leaves; records are fetched with explicit offsets, from what the group has committed on. The
+// With seek=MS it begins at that time. The client joins, heartbeats and leaves; records are fetched with explicit offsets, from what the group has committed on. The
 // client commits anew, in the next generation, what was refused in a rebalance: so a commit of its own may be of a partition that
 // another member has by then.
 import { Consumer } from '@platformatic/kafka'
 
 const [address, groupId, topic, ...options] = process.argv.slice(2)
 const settings = Object.fromEntries(options.map(option => option.split('=')).map(([key, value]) => [key, Number(value)]))
+const seek = settings.seek
+delete settings.seek
 let stopping = false
 process.on('SIGTERM', () => { stopping = true })
 const say = (...words) => console.log(words.join(' '))
@@ -23,8 +25,12 @@ consumer.on('error', error => say('refused', error.message))
 let joined = null
 consumer.on('consumer:group:join', event => { joined = event })
 
-/** Where the group has committed, and the start where it has not. */
+/** Where the group has committed, and the start where it has not; or what is found at the time. */
 async function positions (partitions) {
+  if (seek !== undefined) {
+    const found = (await consumer.listOffsets({ topics: [topic], partitions: { [topic]: partitions }, timestamp: BigInt(seek) })).get(topic)
+    return new Map(partitions.map(partition => [partition, found[partition]]))
+  }
   const committed = (await consumer.listCommittedOffsets({ topics: [{ topic, partitions }] })).get(topic) ?? []
   return new Map(partitions.map(partition => [partition, (committed[partition] ?? -1n) < 0n ? 0n : committed[partition]]))
 }

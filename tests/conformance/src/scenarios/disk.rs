@@ -25,8 +25,9 @@ const COMPLAINTS: &[&str] = &[
 const SEGMENT_BYTES: &str = "segment.bytes=1048576";
 const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes=1024";
 
-/// A stopped node whose log dir holds rich topics of every codec, deleted records and a grown topic.
+/// A stopped node whose log dir holds rich topics of every codec, deleted records, a grown topic and groups.
 pub(super) fn filled(scene: &Scene<'_>, plan: Plan) -> Result<Plan, Fault> {
+    let plan = plan.with("group.initial.rebalance.delay.ms", "100");
     let node = plan.start(scene)?;
     let server = ["--bootstrap-server", node.address.as_str()];
     let cut = scene.path("cut.json");
@@ -50,7 +51,11 @@ pub(super) fn filled(scene: &Scene<'_>, plan: Plan) -> Result<Plan, Fault> {
             java.peer(&["produce-rich", &node.address, &topic, "2", "20000", codec])?;
         }
         java.tool("TopicCommand", &[&server[..], &["--alter", "--topic", "rich-gzip", "--partitions", "4"]].concat())?;
-        java.tool("DeleteRecordsCommand", &[&server[..], &["--offset-json-file", &cut.display().to_string()]].concat())
+        java.tool(
+            "DeleteRecordsCommand",
+            &[&server[..], &["--offset-json-file", &cut.display().to_string()]].concat(),
+        )?;
+        java.peer(&["group-script", &node.address])
     })?;
     node.stop()?;
     Ok(plan)
@@ -79,7 +84,7 @@ fn joined(files: &[PathBuf]) -> String {
     files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(",")
 }
 
-fn without_complaint(what: &str, dumped: &str) -> Result<(), Fault> {
+pub(super) fn without_complaint(what: &str, dumped: &str) -> Result<(), Fault> {
     let complaint = dumped.lines().find(|line| {
         let line = line.to_lowercase();
         COMPLAINTS.iter().any(|complaint| line.contains(complaint))

@@ -2,9 +2,11 @@
 //!
 //! Features that Thalweg does not have yet are off from the start, as an operator who means to go back and forth would have them.
 
+use super::admin::GROUPS_TOOL;
 use super::disk;
 use crate::clients::CODECS;
 use conformance::fault::{Fault, ensure};
+use conformance::java::Java;
 use conformance::node::{Kind, Plan};
 use conformance::peers;
 use conformance::rig::Scene;
@@ -23,7 +25,7 @@ const FEATURES_OFF: &[&str] = &[
     "eligible.leader.replicas.version=0",
 ];
 
-/// Everything that a broker must serve alike: every record, the topics with partitions and configs.
+/// Everything that a broker must serve alike: every record, the topics with partitions and configs, offsets of logs and groups.
 fn served(scene: &Scene<'_>, address: &str) -> Result<(String, String), Fault> {
     scene.java(|java| {
         for codec in CODECS.iter().filter(|codec| **codec != "none") {
@@ -35,8 +37,24 @@ fn served(scene: &Scene<'_>, address: &str) -> Result<(String, String), Fault> {
         topics.sort();
         let offsets = java.tool("GetOffsetShell", &[&server[..], &["--topic", "rich-.*"]].concat())?;
         let earliest = java.tool("GetOffsetShell", &[&server[..], &["--topic", "rich-.*", "--time", "-2"]].concat())?;
-        Ok((topics.join("\n"), format!("{offsets}{earliest}")))
+        let groups = groups(java, address)?;
+        ensure(groups.contains("scripted script-a 0 4") && groups.contains("scripted Classic Empty"), || {
+            groups.clone()
+        })?;
+        Ok((topics.join("\n"), format!("{offsets}{earliest}{groups}")))
     })
+}
+
+/// All groups with their states, and what they have committed.
+fn groups(java: &mut Java, address: &str) -> Result<String, Fault> {
+    let server = ["--bootstrap-server", address];
+    let listed = java.tool(GROUPS_TOOL, &[&server[..], &["--list", "--state", "--type"]].concat())?;
+    let offsets = java.tool(GROUPS_TOOL, &[&server[..], &["--describe", "--all-groups", "--offsets"]].concat())?;
+    let words = |line: &str, count: usize| line.split_whitespace().take(count).collect::<Vec<_>>().join(" ");
+    let rows = offsets.lines().map(|line| words(line, 4)).chain(listed.lines().map(|line| words(line, 3)));
+    let mut rows: Vec<String> = rows.collect();
+    rows.sort();
+    Ok(rows.join("\n"))
 }
 
 fn same(what: &str, before: &(String, String), after: &(String, String)) -> Result<(), Fault> {
@@ -79,7 +97,11 @@ fn there_and_back(scene: &Scene<'_>, first: Plan) -> Result<(), Fault> {
             "--add-config",
             "max.message.bytes=654321",
         ];
-        java.tool("ConfigCommand", &alter)
+        java.tool("ConfigCommand", &alter)?;
+        let reset =
+            ["--bootstrap-server", &node.address, "--reset-offsets", "--to-latest", "--execute", "--topic", "second"];
+        java.tool(GROUPS_TOOL, &[&reset[..], &["--group", "of-the-second"]].concat())?;
+        java.tool(GROUPS_TOOL, &["--bootstrap-server", &node.address, "--delete", "--group", "simple"])
     })?;
     let after = served(scene, &node.address)?;
     node.stop()?;
@@ -88,6 +110,7 @@ fn there_and_back(scene: &Scene<'_>, first: Plan) -> Result<(), Fault> {
 
     let node = first.start(scene).map_err(|fault| fault.during("the first broker comes back"))?;
     same("after coming back", &after, &served(scene, &node.address)?)?;
+    ensure(after.1.contains("of-the-second second 1 1000") && !after.1.contains("simple"), || after.1.clone())?;
     ensure(after.0.contains("retention.ms=777777") && after.0.contains("max.message.bytes=654321"), || {
         after.0.clone()
     })?;

@@ -103,8 +103,8 @@ pub(super) fn join_and_leave(scene: &Scene<'_>) -> Result<(), Fault> {
     groups.iter().try_for_each(|group| group.members[0].leave(scene)).during("the first leaves")?;
     groups.iter().try_for_each(|group| group.members[1].vanish(scene)).during("the second dies")?;
     let gone = now();
-    let marks: Vec<usize> = groups.iter().map(|group| group.members[2].mark()).collect();
-    for (group, mark) in groups.iter().zip(marks) {
+    for group in &groups {
+        let mark = group.members[2].mark(scene)?;
         group.until_read(scene, 2, mark, PARTITIONS)?;
     }
     let took = now() - gone;
@@ -136,7 +136,7 @@ pub(super) fn node_killed(scene: &Scene<'_>) -> Result<(), Fault> {
         node.kill()?;
         node = plan.start(scene)?;
         for group in &groups {
-            let mark = group.members[round].mark();
+            let mark = group.members[round].mark(scene)?;
             group.until_read(scene, round, mark, 1)?;
         }
     }
@@ -156,6 +156,91 @@ pub(super) fn node_killed(scene: &Scene<'_>) -> Result<(), Fault> {
         scene.figure(&format!("{group_id}: {} records, {again} read again", ends.values().sum::<u64>()));
     }
     node.stop()
+}
+
+/// A static member comes back to what it had, and nobody else notices (KIP-345); a cooperative one gives away only what moves
+/// (KIP-429); every client can begin at a time.
+pub(super) fn come_back(scene: &Scene<'_>) -> Result<(), Fault> {
+    let node = plan(scene)?.start(scene)?;
+    scene.java(|java| {
+        java.peer(&["create", &node.address, TOPIC, &PARTITIONS.to_string(), "1"])?;
+        java.peer(&["produce-rich", &node.address, TOPIC, &PARTITIONS.to_string(), "1200", "none"])
+    })?;
+    static_member(scene, &node)?;
+    cooperative_member(scene, &node)?;
+    let versions = wire::api_versions(&mut wire::connect(&node.address)?)?;
+    for flavour in flavours(scene, versions.iter().any(|row| row.0 == CONSUMER_GROUP_HEARTBEAT))? {
+        // Record i has the timestamp 1790000000000 + 10 i and stands at offset i / 6 of partition i % 6: this is record 600's.
+        let group = format!("{}-seeks", flavour.name);
+        let at = (node.address.as_str(), group.as_str(), TOPIC);
+        let member = Member::start(scene, &flavour, at, 1, &["seek=1790000006000"])?;
+        let ends: Ends = (0..6).map(|partition| (partition, 200)).collect();
+        member.until(scene, "commit of the end", |lines| has_reached(lines, &ends).then_some(()))?;
+        let lines = member.lines();
+        for partition in 0..PARTITIONS {
+            let first = lines.iter().find(|line| line.starts_with(&format!("read {partition} ")));
+            ensure(first.is_some_and(|line| line.starts_with(&format!("read {partition} 100 "))), || {
+                format!("{}: {first:?} of partition {partition}, not from 100", flavour.name)
+            })?;
+        }
+        member.leave(scene)?;
+    }
+    node.stop()
+}
+
+/// The lines of a kind: `assigned`, `revoked`, `generation`.
+fn of_kind<'a>(lines: &'a [String], kind: &str) -> Vec<&'a str> {
+    let mut found: Vec<&str> = lines.iter().map(String::as_str).filter(|line| line.starts_with(kind)).collect();
+    found.sort_unstable();
+    found
+}
+
+fn static_member(scene: &Scene<'_>, node: &Node) -> Result<(), Fault> {
+    let at = (node.address.as_str(), "static", TOPIC);
+    let start = |number: u32, instance: &str| Member::start(scene, &java("java-range"), at, number, &[instance]);
+    let has = |member: &Member, mark: usize, count: usize| {
+        member.until(scene, &format!("{count} partitions"), |lines| {
+            (of_kind(&lines[mark..], "assigned").len() == count).then_some(())
+        })
+    };
+    let stays = start(1, "group.instance.id=stays")?;
+    has(&stays, 0, PARTITIONS)?;
+    let mark = stays.mark(scene)?;
+    let goes = start(2, "group.instance.id=goes")?;
+    has(&goes, 0, PARTITIONS / 2)?;
+    has(&stays, mark, PARTITIONS / 2)?;
+    let mark = stays.mark(scene)?;
+    // Its client says no goodbye for a static member.
+    goes.leave(scene)?;
+    let back = start(3, "group.instance.id=goes")?;
+    has(&back, 0, PARTITIONS / 2)?;
+    ensure(of_kind(&back.lines(), "assigned") == of_kind(&goes.lines(), "assigned"), || {
+        format!("it had {:?} and came back to {:?}", goes.lines(), back.lines())
+    })?;
+    ensure(of_kind(&back.lines(), "generation") == of_kind(&goes.lines(), "generation"), || {
+        format!("a rebalance for a static member: {:?}", back.lines())
+    })?;
+    stays.leave(scene)?;
+    let since = &stays.lines()[mark..];
+    ensure(of_kind(since, "generation").is_empty() && of_kind(since, "lost").is_empty(), || {
+        format!("the other one noticed: {since:?}")
+    })?;
+    back.leave(scene)
+}
+
+fn cooperative_member(scene: &Scene<'_>, node: &Node) -> Result<(), Fault> {
+    let at = (node.address.as_str(), "cooperative", TOPIC);
+    let first = Member::start(scene, &java("java-cooperative"), at, 1, &[])?;
+    let count =
+        |kind: &'static str, want: usize| move |lines: &[String]| (of_kind(lines, kind).len() == want).then_some(());
+    first.until(scene, "all partitions", count("assigned", PARTITIONS))?;
+    let second = Member::start(scene, &java("java-cooperative"), at, 2, &[])?;
+    second.until(scene, "half of the partitions", count("assigned", PARTITIONS / 2))?;
+    first.until(scene, "half of them revoked", count("revoked", PARTITIONS / 2))?;
+    first.mark(scene)?;
+    ensure(of_kind(&first.lines(), "assigned").len() == PARTITIONS, || format!("{:?}", first.lines()))?;
+    second.leave(scene)?;
+    first.leave(scene)
 }
 
 /// What a group has committed, as Kafka's tool says.

@@ -1,0 +1,117 @@
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Properties;
+import java.util.Set;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.consumer.CloseOptions;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+
+/**
+ * One session of groups in which nothing depends on who is faster, so that two brokers must write the same records about it: a static
+ * and a dynamic member that join, commit, come back and leave, offsets without members, their change and their deletion.
+ *
+ * It leaves: "scripted" without members and with offsets, "simple" with one offset; "gone" is deleted, as is the topic "script-b".
+ */
+final class GroupScript {
+    private static final Duration POLL = Duration.ofMillis(20);
+    private static final String TOPIC = "script-a";
+    private static final String DELETED = "script-b";
+
+    private GroupScript() {}
+
+    static void run(String address) throws Exception {
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", address))) {
+            admin.createTopics(List.of(new NewTopic(TOPIC, 3, (short) 1), new NewTopic(DELETED, 1, (short) 1))).all().get();
+            members(address);
+            offsets(address, admin);
+        }
+        System.out.println("done");
+    }
+
+    private static void members(String address) {
+        KafkaConsumer<byte[], byte[]> one = consumer(address, "scripted", "one", "static-one");
+        one.subscribe(List.of(TOPIC));
+        poll(one, 3, null, 0);
+        one.commitSync(Map.of(at(TOPIC, 0), new OffsetAndMetadata(5, Optional.of(0), "first"), at(TOPIC, 1), new OffsetAndMetadata(7)));
+        // A static member that comes back has another member id and the same assignment (KIP-345, KIP-814).
+        one.close();
+        one = consumer(address, "scripted", "one", "static-one");
+        one.subscribe(List.of(TOPIC));
+        poll(one, 3, null, 0);
+        KafkaConsumer<byte[], byte[]> two = consumer(address, "scripted", "two", null);
+        two.subscribe(List.of(TOPIC));
+        poll(one, 2, two, 1);
+        two.commitSync(Map.of(at(TOPIC, 2), new OffsetAndMetadata(9, Optional.of(0), "")));
+        two.close();
+        poll(one, 3, null, 0);
+        one.commitSync(Map.of(at(TOPIC, 2), new OffsetAndMetadata(10)));
+        one.close(CloseOptions.groupMembershipOperation(CloseOptions.GroupMembershipOperation.LEAVE_GROUP));
+    }
+
+    private static void offsets(String address, Admin admin) throws Exception {
+        try (KafkaConsumer<byte[], byte[]> simple = consumer(address, "simple", "simple", null)) {
+            simple.assign(List.of(at(TOPIC, 0), at(DELETED, 0)));
+            simple.commitSync(Map.of(at(TOPIC, 0), new OffsetAndMetadata(1)));
+            simple.commitSync(Map.of(at(TOPIC, 1), new OffsetAndMetadata(2, "m".repeat(100))));
+            simple.commitSync(Map.of(at(DELETED, 0), new OffsetAndMetadata(3)));
+        }
+        admin.alterConsumerGroupOffsets("scripted", Map.of(at(TOPIC, 0), new OffsetAndMetadata(4))).all().get();
+        admin.alterConsumerGroupOffsets("gone", Map.of(at(TOPIC, 0), new OffsetAndMetadata(4))).all().get();
+        admin.deleteConsumerGroupOffsets("simple", Set.of(at(TOPIC, 1))).all().get();
+        admin.deleteConsumerGroups(List.of("gone")).all().get();
+        admin.deleteTopics(List.of(DELETED)).all().get();
+        long deadline = deadline();
+        while (admin.listConsumerGroupOffsets("simple").partitionsToOffsetAndMetadata().get().containsKey(at(DELETED, 0))) {
+            check(deadline, "an offset of a deleted topic is kept");
+        }
+    }
+
+    private static TopicPartition at(String topic, int partition) {
+        return new TopicPartition(topic, partition);
+    }
+
+    private static long deadline() {
+        return System.nanoTime() + Duration.ofSeconds(60).toNanos();
+    }
+
+    private static void check(long deadline, String otherwise) {
+        if (System.nanoTime() > deadline) {
+            throw new IllegalStateException(otherwise);
+        }
+    }
+
+    /** Until both have so many partitions. */
+    private static void poll(KafkaConsumer<?, ?> one, int ones, KafkaConsumer<?, ?> two, int twos) {
+        long deadline = deadline();
+        while (one.assignment().size() != ones || (two != null && two.assignment().size() != twos)) {
+            check(deadline, "assigned: " + one.assignment() + (two == null ? "" : " and " + two.assignment()));
+            one.poll(POLL);
+            if (two != null) {
+                two.poll(POLL);
+            }
+        }
+    }
+
+    private static KafkaConsumer<byte[], byte[]> consumer(String address, String group, String client, String instance) {
+        Properties config = new Properties();
+        config.put("bootstrap.servers", address);
+        config.put("group.id", group);
+        config.put("group.protocol", "classic");
+        config.put("client.id", client);
+        config.put("heartbeat.interval.ms", "100");
+        config.put("key.deserializer", ByteArrayDeserializer.class.getName());
+        config.put("value.deserializer", ByteArrayDeserializer.class.getName());
+        config.put("enable.auto.commit", "false");
+        config.put("auto.offset.reset", "earliest");
+        if (instance != null) {
+            config.put("group.instance.id", instance);
+        }
+        return new KafkaConsumer<>(config);
+    }
+}
