@@ -18,7 +18,7 @@ pub(crate) use sync::{heartbeat, sync};
 pub(crate) use timers::{on_loaded, on_timer};
 
 use crate::groups::{GroupId, Groups, Timer};
-use crate::journal::Journal;
+use crate::journal::{Journal, Owners};
 use crate::{Record, Settings, embedded, refuse};
 use base::{ErrorCode, Monotonic, Refusal, SeededRng};
 use protocol::messages::group_metadata_key::GroupMetadataKey;
@@ -26,6 +26,7 @@ use protocol::messages::group_metadata_value::{GroupMetadataValue, MemberMetadat
 use rsm::{Effects, Now};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The protocol type of consumers.
 pub const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
@@ -236,6 +237,20 @@ impl ClassicGroup {
             topics.extend(embedded::subscribed_topics(member.metadata(protocol)).ok()?);
         }
         Some(topics)
+    }
+
+    /// Who has which partition, when the members are consumers whose assignments can be read.
+    fn owners(&self) -> Owners {
+        let mut owners = Owners::new();
+        for (id, member) in self.members.iter().filter(|_| self.is_consumers()) {
+            let id: Arc<str> = id.as_str().into();
+            let Ok(assigned) = embedded::assigned_partitions(&member.assignment) else { return Owners::new() };
+            for (topic, partitions) in assigned {
+                let topic: Arc<str> = topic.into();
+                owners.extend(partitions.into_iter().map(|of| ((Arc::clone(&topic), of), Arc::clone(&id))));
+            }
+        }
+        owners
     }
 
     /// That the member exists and is not fenced by another one of its instance id.

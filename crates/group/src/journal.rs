@@ -5,12 +5,21 @@
 use crate::groups::GroupId;
 use base::Timestamp;
 use rsm::Now;
+use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Rebalances that are kept of a group.
 pub const REBALANCES_MAX: usize = 32;
 /// Events that are kept of one rebalance; further ones are counted.
 pub const EVENTS_MAX: usize = 64;
+/// Moves of partitions that are kept of one rebalance; further ones are counted.
+pub const MOVES_MAX: usize = 256;
+/// Partitions of a group whose owners are remembered for the next rebalance; in a larger group no moves are told.
+pub const OWNED_MAX: usize = 10_000;
+
+/// Who has which partition.
+pub(crate) type Owners = BTreeMap<(Arc<str>, i32), Arc<str>>;
 
 /// Something that set a rebalance off or happened in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +28,19 @@ pub struct Event {
     pub at: Timestamp,
     /// What, for people.
     pub what: String,
+}
+
+/// A partition that another member has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// Who had it; nobody when none.
+    pub from: Option<Arc<str>>,
+    /// Who has it; nobody when none.
+    pub to: Option<Arc<str>>,
 }
 
 /// One rebalance.
@@ -38,19 +60,30 @@ pub struct Rebalance {
     pub events: Vec<Event>,
     /// Events beyond [`EVENTS_MAX`].
     pub events_dropped: usize,
+    /// Partitions that changed hands, by topic and partition.
+    pub moves: Vec<Move>,
+    /// Moves beyond [`MOVES_MAX`].
+    pub moves_dropped: usize,
     began_mono: base::Monotonic,
+}
+
+/// What is known of one group.
+#[derive(Debug, Default)]
+struct History {
+    rebalances: VecDeque<Rebalance>,
+    owners: Owners,
 }
 
 /// The journals of all groups of a shard.
 #[derive(Debug, Default)]
 pub struct Journal {
-    groups: BTreeMap<GroupId, VecDeque<Rebalance>>,
+    groups: BTreeMap<GroupId, History>,
 }
 
 impl Journal {
     /// Something happened that a rebalance comes from, or happened in one.
     pub(crate) fn event(&mut self, group: &GroupId, now: Now, what: String) {
-        let rebalances = self.groups.entry(GroupId::clone(group)).or_default();
+        let rebalances = &mut self.groups.entry(GroupId::clone(group)).or_default().rebalances;
         if rebalances.back().is_none_or(|last| last.ended.is_some()) {
             if rebalances.len() == REBALANCES_MAX {
                 rebalances.pop_front();
@@ -63,6 +96,8 @@ impl Journal {
                 members: 0,
                 events: Vec::new(),
                 events_dropped: 0,
+                moves: Vec::new(),
+                moves_dropped: 0,
                 began_mono: now.mono,
             });
         }
@@ -75,9 +110,40 @@ impl Journal {
         }
     }
 
+    /// Who has what from now on; what differs from before is told as moves of the running rebalance.
+    pub(crate) fn assigned(&mut self, group: &GroupId, mut owners: Owners) {
+        let history = self.groups.entry(GroupId::clone(group)).or_default();
+        if owners.len() > OWNED_MAX {
+            owners.clear();
+        }
+        let before = std::mem::replace(&mut history.owners, owners);
+        let Some(running) = history.rebalances.back_mut().filter(|last| last.ended.is_none()) else { return };
+        let places = before.keys().chain(history.owners.keys().filter(|place| !before.contains_key(*place)));
+        let mut moves: Vec<Move> = places
+            .map(|place| Move {
+                topic: Arc::clone(&place.0),
+                partition: place.1,
+                from: before.get(place).cloned(),
+                to: history.owners.get(place).cloned(),
+            })
+            .filter(|one| one.from != one.to)
+            .collect();
+        moves.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        running.moves_dropped += moves.len().saturating_sub(MOVES_MAX);
+        moves.truncate(MOVES_MAX);
+        running.moves = moves;
+    }
+
+    /// A member goes on under another id.
+    pub(crate) fn renamed(&mut self, group: &GroupId, old: &str, new: &str) {
+        let Some(history) = self.groups.get_mut(group) else { return };
+        let new: Arc<str> = new.into();
+        history.owners.values_mut().filter(|owner| ***owner == *old).for_each(|owner| *owner = Arc::clone(&new));
+    }
+
     /// The group is stable again, or empty.
     pub(crate) fn ended(&mut self, group: &GroupId, now: Now, generation: i32, members: usize) {
-        let last = self.groups.get_mut(group).and_then(VecDeque::back_mut);
+        let last = self.groups.get_mut(group).and_then(|history| history.rebalances.back_mut());
         if let Some(last) = last.filter(|last| last.ended.is_none()) {
             last.ended = Some(now.wall);
             last.took_ms = Some(u64::try_from(now.mono.since(last.began_mono).as_millis()).unwrap_or(u64::MAX));
@@ -93,6 +159,33 @@ impl Journal {
 
     /// The last rebalances of a group, oldest first.
     pub fn rebalances(&self, group: &str) -> impl Iterator<Item = &Rebalance> {
-        self.groups.get(group).into_iter().flatten()
+        self.groups.get(group).into_iter().flat_map(|history| &history.rebalances)
     }
+
+    /// The same as JSON, as [`protocol::extension::GROUP_JOURNAL`] carries it.
+    #[must_use]
+    pub fn json(&self, group: &str) -> Vec<u8> {
+        let rebalances: Vec<serde_json::Value> = self.rebalances(group).map(rebalance_json).collect();
+        serde_json::Value::Array(rebalances).to_string().into_bytes()
+    }
+}
+
+fn rebalance_json(rebalance: &Rebalance) -> serde_json::Value {
+    let events: Vec<_> =
+        rebalance.events.iter().map(|event| json!({"at_ms": event.at.0, "what": event.what})).collect();
+    let moves: Vec<_> = rebalance
+        .moves
+        .iter()
+        .map(|one| {
+            json!({
+                "topic": &*one.topic, "partition": one.partition, "from": one.from.as_deref(), "to": one.to.as_deref(),
+            })
+        })
+        .collect();
+    json!({
+        "began_ms": rebalance.began.0, "ended_ms": rebalance.ended.map(|at| at.0), "took_ms": rebalance.took_ms,
+        "generation": rebalance.generation, "members": rebalance.members,
+        "events": events, "events_dropped": rebalance.events_dropped,
+        "moves": moves, "moves_dropped": rebalance.moves_dropped,
+    })
 }

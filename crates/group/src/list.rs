@@ -4,9 +4,11 @@ use crate::classic::State;
 use crate::groups::{Group, Groups, Reply, RequestContext};
 use crate::{ClassicGroup, refuse};
 use base::{ErrorCode, Refusal};
+use protocol::extension::GROUP_JOURNAL;
 use protocol::messages::delete_groups_response::DeletableGroupResult;
 use protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use protocol::messages::list_groups_response::ListedGroup;
+use protocol::wire::UnknownTags;
 use rsm::Effects;
 use std::borrow::Cow;
 
@@ -41,10 +43,22 @@ impl Groups {
         effects.reply(cx.ticket, Ok(Reply::List(listed)));
     }
 
-    /// Answers this shard's part of a DescribeGroups.
-    pub fn describe(&mut self, cx: RequestContext<'_>, ids: &[&str], effects: &mut Effects<Groups>) {
+    /// Answers this shard's part of a DescribeGroups; `with_journal` adds the last rebalances of each group as a tagged field of ours.
+    pub fn describe(
+        &mut self,
+        cx: RequestContext<'_>,
+        ids: &[&str],
+        with_journal: bool,
+        effects: &mut Effects<Groups>,
+    ) {
         let described = ids.iter().map(|id| match self.groups.get(*id) {
-            Some(Group::Classic(group)) => describe_classic(id, group),
+            Some(Group::Classic(group)) => {
+                let mut described = describe_classic(id, group);
+                if with_journal {
+                    described.unknown_tags = UnknownTags::with(GROUP_JOURNAL, self.journal.json(id));
+                }
+                described
+            }
             None => {
                 let mut described = DescribedGroup {
                     group_id: Cow::Owned((*id).to_owned()),

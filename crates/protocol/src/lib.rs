@@ -4,6 +4,7 @@
 //! `schemas/` by `cargo xtask codegen`. It knows how things are written, never what they mean or who may ask.
 
 mod api_key;
+pub mod extension;
 pub mod frame;
 pub mod messages;
 pub mod metadata_record;

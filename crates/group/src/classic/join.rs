@@ -325,6 +325,7 @@ impl ClassicGroup {
             self.leader = Some(new.to_owned());
         }
         self.pending_syncs.remove(old);
+        step.journal.renamed(&step.id, old, new);
         member.is_new = false;
         self.members.insert(new.to_owned(), member);
     }

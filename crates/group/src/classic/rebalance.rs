@@ -4,6 +4,7 @@ use super::join::join_error;
 use super::sync::sync_error;
 use super::{ClassicGroup, JoinWait, State, Step};
 use crate::groups::Reply;
+use crate::journal::Owners;
 use base::ErrorCode;
 
 /// A change came: begins a rebalance, or sees whether the running one can go on.
@@ -102,6 +103,7 @@ pub(super) fn complete_join(group: &mut ClassicGroup, step: &mut Step<'_>) {
         group.leader = None;
         let record = group.record(&step.id);
         step.effects.append_applied(record);
+        step.journal.assigned(&step.id, Owners::new());
         step.journal.ended(&step.id, step.now, group.generation, 0);
         return;
     }

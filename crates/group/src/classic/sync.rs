@@ -90,6 +90,7 @@ fn take_assignment(group: &mut ClassicGroup, step: &mut Step<'_>, request: &Sync
             group.keep_alive(step, id);
         }
     }
+    step.journal.assigned(&step.id, group.owners());
     step.journal.ended(&step.id, step.now, group.generation, ids.len());
 }
 

@@ -396,3 +396,38 @@ fn the_journal_tells_who_joined_who_left_and_why() {
     assert!(told.iter().any(|what| what.starts_with(&ids[1]) && what.contains("joins as a new member")), "{told:?}");
     assert!(told.iter().any(|what| what.starts_with("left: ") && what.contains(&ids[0])), "{told:?}");
 }
+
+/// An assignment as consumers write it: topic `t` with these partitions.
+fn partitions_of_t(partitions: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, partitions.len() as u8];
+    partitions.iter().for_each(|partition| bytes.extend([0, 0, 0, *partition]));
+    bytes.extend([0xff; 4]);
+    bytes
+}
+
+#[test]
+fn the_journal_tells_which_partitions_moved() {
+    let mut world = World::new(at_once());
+    let (ids, generation) = stable(&mut world, 2);
+    let again = |world: &mut World, members: &[&String], shares: &[&[u8]]| {
+        let joins: Vec<u64> = members.iter().map(|id| world.join(&joining(id))).collect();
+        let generation = joins.into_iter().map(|join| world.joined(join).generation_id).max().expect("members");
+        let bytes: Vec<Vec<u8>> = shares.iter().map(|share| partitions_of_t(share)).collect();
+        let shares: Vec<(&str, &[u8])> =
+            members.iter().zip(&bytes).map(|(id, bytes)| (id.as_str(), bytes.as_slice())).collect();
+        let synced = world.sync(members[0], generation, &shares);
+        assert_eq!(world.synced(synced).0, ErrorCode::None);
+        generation
+    };
+    let first = again(&mut world, &[&ids[0], &ids[1]], &[&[0, 1], &[2]]);
+    assert!(first > generation);
+    world.leave(&[(&ids[1], None)]);
+    again(&mut world, &[&ids[0]], &[&[1, 2]]);
+    let journal = world.shard.machine().journal();
+    let moves = &journal.rebalances("g").last().expect("a rebalance").moves;
+    let told: Vec<(i32, Option<&str>, Option<&str>)> =
+        moves.iter().map(|one| (one.partition, one.from.as_deref(), one.to.as_deref())).collect();
+    assert_eq!(told, [(0, Some(ids[0].as_str()), None), (2, Some(ids[1].as_str()), Some(ids[0].as_str()))]);
+    let json = String::from_utf8(journal.json("g")).expect("JSON is text");
+    assert!(json.starts_with('[') && json.contains(r#""partition":2"#) && json.contains("left: "), "{json}");
+}

@@ -11,6 +11,9 @@ pub(crate) fn on_loaded(group: &mut ClassicGroup, step: &mut Step<'_>) {
     for id in &ids {
         group.keep_alive(step, id);
     }
+    if !ids.is_empty() {
+        step.journal.assigned(&step.id, group.owners());
+    }
     if ids.len() > step.settings.classic_size_max {
         let reason = format!("loaded with {} members, {} are allowed", ids.len(), step.settings.classic_size_max);
         prepare_rebalance(group, step, reason);

@@ -9,6 +9,20 @@ type Field = (u32, Vec<u8>);
 pub struct UnknownTags(Option<Box<Vec<Field>>>);
 
 impl UnknownTags {
+    /// One field that no schema knows: an extension that both sides have agreed on by its tag, and others skip (KIP-482).
+    #[must_use]
+    pub fn with(tag: u32, value: Vec<u8>) -> Self {
+        let mut tags = Self::default();
+        tags.push(tag, value);
+        tags
+    }
+
+    /// The value of a tag.
+    #[must_use]
+    pub fn get(&self, tag: u32) -> Option<&[u8]> {
+        self.iter().find(|(known, _)| *known == tag).map(|(_, value)| value)
+    }
+
     /// Adds a field; tags must come in ascending order.
     pub(super) fn push(&mut self, tag: u32, value: Vec<u8>) {
         self.0.get_or_insert_default().push((tag, value));

@@ -6,6 +6,7 @@ use crate::broker::Broker;
 use crate::session::Session;
 use base::ErrorCode;
 use net::Reply;
+use protocol::extension::GROUP_JOURNAL;
 use protocol::messages::describe_groups_request::DescribeGroupsRequest;
 use protocol::messages::describe_groups_response::{DescribeGroupsResponse, DescribedGroup};
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ pub(crate) fn handle(
     to: ReplyTo,
     request: &DescribeGroupsRequest<'_>,
 ) -> Reply {
+    let with_journal = request.unknown_tags.get(GROUP_JOURNAL).is_some();
     let mut groups: Vec<DescribedGroup<'static>> = Vec::new();
     let (named, nameless): (Vec<&str>, Vec<&str>) =
         request.groups.iter().map(AsRef::as_ref).partition(|id: &&str| !id.is_empty());
@@ -27,7 +29,7 @@ pub(crate) fn handle(
         .into_iter()
         .map(|(index, ids)| {
             let answer = broker.groups.ask_shard(index, asker(session, to), |groups, cx, effects| {
-                groups.describe(cx, &ids, effects);
+                groups.describe(cx, &ids, with_journal, effects);
             });
             (ids.into_iter().map(str::to_owned).collect::<Vec<_>>(), answer)
         })
