@@ -43,7 +43,7 @@ pub struct LogConfig {
     pub file_delete_delay_ms: i64,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
-    /// `max.decompressed.message.bytes`, which bounds a look-up by time.
+    /// `max.decompressed.message.bytes`: what one record of a compressed batch may hold when it is looked up by time.
     pub decompressed_bytes_max: usize,
 }
 

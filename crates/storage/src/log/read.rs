@@ -6,7 +6,8 @@ use crate::disk::{DiskFile, OpenMode};
 use crate::error::{DiskError, ReadError};
 use crate::segment::{Located, path};
 use base::{LeaderEpoch, Offset, Timestamp};
-use record::{BatchView, TimestampType};
+use record::{BatchView, Scratch, TimestampType};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// A run of whole batches of one segment; the last may be cut off by the size limit, as Kafka's are.
@@ -140,14 +141,16 @@ impl Log {
         let file = self.segments[at].file(self.disk.as_ref(), &self.dir)?;
         let read = file.read_at(&mut bytes, batch.position).map_err(DiskError::on("read", &log))?;
         let (view, _) = BatchView::parse(&bytes[..read])?;
-        let mut scratch = Vec::new();
-        for record in view.records(&mut scratch, self.config.decompressed_bytes_max)? {
-            let record = record?;
-            if record.timestamp >= time && record.offset >= self.log_start {
-                return Ok(Some(FoundTimestamp { timestamp: record.timestamp, offset: record.offset, epoch }));
+        let (log_start, mut found) = (self.log_start, None);
+        // The config bounds one record, as in Kafka: the batch as a whole may be larger, and one record of it is held at a time.
+        view.for_each_record(&mut Scratch::default(), self.config.decompressed_bytes_max, |record| {
+            if record.timestamp >= time && record.offset >= log_start {
+                found = Some(FoundTimestamp { timestamp: record.timestamp, offset: record.offset, epoch });
+                return ControlFlow::Break(());
             }
-        }
-        Ok(None)
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
     }
 
     /// The transactions that were aborted and overlap the offsets from `from` to `upper` (exclusive).

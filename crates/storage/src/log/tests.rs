@@ -6,6 +6,8 @@ use record::{BatchBuilder, BatchOptions, Batches, NewRecord, ValidBatch};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod times;
+
 const DIR: &str = "/d/t-0";
 
 fn options(clean: bool) -> LogOptions {
