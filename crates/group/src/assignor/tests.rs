@@ -1,5 +1,7 @@
 //! Balance, stickiness, completeness, on groups made at random.
 
+mod kafka;
+
 use super::{AssignError, AssignorKind, GroupAssignment, GroupSpec, MemberSpec, TopicPartitions};
 use base::{SeededRng, Uuid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,6 +55,17 @@ impl World {
         let subscribed: BTreeSet<Uuid> = self.members.values().flat_map(|member| member.topics.clone()).collect();
         let wanted: i32 = subscribed.iter().map(|topic| self.counts[topic]).sum();
         assert_eq!(i32::try_from(seen.len()), Ok(wanted), "{what}: partitions are left over");
+    }
+
+    /// No partition could go to another subscriber of its topic and make both more even.
+    fn check_no_move_helps(&self, assignment: &GroupAssignment, what: &str) {
+        for (from, topics) in assignment {
+            for topic in topics.keys() {
+                let takers = self.members.iter().filter(|(_, member)| member.topics.contains(topic));
+                let least = takers.map(|(id, _)| size(assignment, id)).min().expect("the owner subscribes");
+                assert!(size(assignment, from) <= least + 1, "{what}: a partition of {topic} should leave {from}");
+            }
+        }
     }
 }
 
@@ -144,13 +157,7 @@ fn uniform_with_different_subscriptions_is_complete_and_no_single_move_evens_it_
             let what = format!("seed {seed}, step {step}");
             let assignment = world.assign(AssignorKind::Uniform);
             world.check_complete(&assignment, &what);
-            for (from, topics) in &assignment {
-                for topic in topics.keys() {
-                    let takers = world.members.iter().filter(|(_, member)| member.topics.contains(topic));
-                    let least = takers.map(|(id, _)| size(&assignment, id)).min().expect("the owner subscribes");
-                    assert!(size(&assignment, from) <= least + 1, "{what}: a partition of {topic} should leave {from}");
-                }
-            }
+            world.check_no_move_helps(&assignment, &what);
             world.take(&assignment);
             assert_eq!(world.assign(AssignorKind::Uniform), assignment, "{what}: a second look moves nothing");
             change(&mut rng, &mut world, true);
@@ -230,4 +237,24 @@ fn five_hundred_members_share_many_partitions_evenly() {
             })
             .sum::<usize>();
     assert_eq!(moved, 2, "only what the one that left had");
+}
+
+/// What an upgraded classic group may bring: its leader assigned what it liked.
+#[test]
+fn partitions_held_twice_or_not_there_end_with_one_owner() {
+    for seed in 0..200 {
+        let mut rng = SeededRng::new(seed);
+        let is_mixed = seed % 2 == 1;
+        let mut world = random_world(&mut rng, is_mixed);
+        let topics: Vec<Uuid> = world.counts.keys().copied().collect();
+        for member in world.members.values_mut() {
+            for topic in topics.iter().copied().chain([Uuid(99)]) {
+                let wild = (0..rng.below(30)).map(|_| i32::try_from(rng.below(40)).expect("few") - 5);
+                member.assigned.insert(topic, wild.chain([i32::MIN, i32::MAX]).collect());
+            }
+        }
+        let assignment = world.assign(AssignorKind::Uniform);
+        world.check_complete(&assignment, &format!("seed {seed}"));
+        world.check_no_move_helps(&assignment, &format!("seed {seed}"));
+    }
 }
