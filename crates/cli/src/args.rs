@@ -24,6 +24,9 @@ pub(crate) enum Command {
     Produce(crate::cmd::produce::Produce),
     /// Read records from a topic
     Consume(crate::cmd::consume::Consume),
+    /// List, describe, reset and delete groups of consumers
+    #[command(subcommand)]
+    Group(crate::cmd::group::Group),
     /// Look at a cluster
     #[command(subcommand)]
     Cluster(crate::cmd::cluster::Cluster),

@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod consume;
 pub(crate) mod demo;
+pub(crate) mod group;
 pub(crate) mod produce;
 pub(crate) mod server;
 pub(crate) mod storage;
@@ -20,6 +21,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Topic(command) => client_command(command.connection().verbose, topic::run(command)),
         Command::Config(command) => client_command(command.connection().verbose, config::run(command)),
+        Command::Group(command) => client_command(command.connection().verbose, group::run(command)),
         Command::Produce(command) => client_command(command.connection.verbose, produce::run(command)),
         Command::Consume(command) => client_command(command.connection.verbose, consume::run(command)),
         Command::Server(command) => server::run(&command).map(|()| ExitCode::SUCCESS),

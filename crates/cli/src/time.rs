@@ -18,6 +18,24 @@ pub(crate) fn parse_millis(text: &str) -> Option<i64> {
     days_from_civil(year, month, day).checked_mul(86_400_000)?.checked_add(millis)
 }
 
+/// Reads `90s`, `15m`, `2h`, `7d`, or as Kafka's tools do, `P1DT2H3M4S`, as milliseconds.
+pub(crate) fn parse_duration_millis(text: &str) -> Option<i64> {
+    let (mut rest, units): (&str, &[(char, i64)]) = match text.strip_prefix('P') {
+        None => (text, &[('d', 86_400_000), ('h', 3_600_000), ('m', 60_000), ('s', 1_000)]),
+        Some(iso) => (iso, &[('D', 86_400_000), ('T', 0), ('H', 3_600_000), ('M', 60_000), ('S', 1_000)]),
+    };
+    let (mut millis, mut next) = (0_i64, 0);
+    while let Some(at) = rest.find(|c: char| !c.is_ascii_digit()) {
+        let unit = rest[at..].chars().next()?;
+        // Each unit once, and the larger ones first.
+        let place = units[next..].iter().position(|(name, _)| *name == unit)? + next;
+        let count = if unit == 'T' { (at == 0).then_some(0)? } else { rest[..at].parse::<i64>().ok()? };
+        millis = millis.checked_add(count.checked_mul(units[place].1)?)?;
+        (rest, next) = (&rest[at + unit.len_utf8()..], place + 1);
+    }
+    (rest.is_empty() && next > 0).then_some(millis)
+}
+
 fn number(text: &str) -> Option<i64> {
     (!text.is_empty() && text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
@@ -89,6 +107,18 @@ mod tests {
         }
         for text in ["", "12", "2026-13-01", "2026-11-24T25:00", "x", "@", "2026-11-24T10", "2026-11-24T10:00Zx"] {
             assert_eq!(parse_millis(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read() {
+        for (text, millis) in
+            [("90s", 90_000), ("1h30m", 5_400_000), ("7d", 604_800_000), ("PT10S", 10_000), ("P1DT2H", 93_600_000)]
+        {
+            assert_eq!(parse_duration_millis(text), Some(millis), "{text}");
+        }
+        for text in ["", "5", "s", "1m1h", "5x", "P", "1s1s", "99999999999999999d", "PT1D"] {
+            assert_eq!(parse_duration_millis(text), None, "{text}");
         }
     }
 

@@ -1,7 +1,8 @@
-//! Asking about and changing a cluster: topics, configs, features, log dirs, producers, the quorum.
+//! Asking about and changing a cluster: topics, configs, groups, features, log dirs, producers, the quorum.
 
 mod cluster;
 mod configs;
+mod groups;
 mod topics;
 
 use crate::client::Client;
@@ -10,6 +11,7 @@ pub use cluster::{
     QuorumReplica,
 };
 pub use configs::{ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym};
+pub use groups::{CommittedOffset, GroupDescription, GroupLag, GroupMember, ListedGroup, NextRecord, Place};
 pub use topics::{CreatedTopic, NewTopic};
 
 /// Admin requests over a client.

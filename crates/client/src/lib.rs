@@ -13,8 +13,9 @@ mod producer;
 mod testing;
 
 pub use admin::{
-    Admin, ClusterDescription, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym, CreatedTopic, FeatureLevel,
-    LogDirDescription, LogDirReplica, NewTopic, ProducerDescription, QuorumDescription, QuorumReplica,
+    Admin, ClusterDescription, CommittedOffset, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym, CreatedTopic,
+    FeatureLevel, GroupDescription, GroupLag, GroupMember, ListedGroup, LogDirDescription, LogDirReplica, NewTopic,
+    NextRecord, Place, ProducerDescription, QuorumDescription, QuorumReplica,
 };
 pub use client::{Client, ClientOptions, Lane};
 pub use consumer::{Consumer, ConsumerOptions, Isolation, OutOfRange, PartitionRecords, Start};
