@@ -373,6 +373,8 @@ fn append_refusal(error: AppendError) -> Refusal {
     match error {
         AppendError::Offline(error) => offline(&error),
         AppendError::Producer(refusal) => refusal.into(),
+        // R32: a retry must not be told UNKNOWN_SERVER_ERROR, upon which clients begin their sequences anew.
+        damaged @ AppendError::Damaged(_) => Refusal::new(ErrorCode::KafkaStorageError, damaged.to_string()),
         other => Refusal::new(ErrorCode::UnknownServerError, other.to_string()),
     }
 }

@@ -58,6 +58,9 @@ pub enum AppendError {
     /// The producer's epoch is older than one seen before (KIP-98).
     #[error(transparent)]
     Producer(#[from] crate::ProducerRefusal),
+    /// Batches that the answer depends on cannot be read back.
+    #[error("the log of the producer's earlier batches is damaged: {0}")]
+    Damaged(record::BatchError),
     /// A replicated batch does not follow the log's end.
     #[error("a batch at offset {got} cannot follow the log's end at {expected}")]
     NotContiguous {

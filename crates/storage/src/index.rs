@@ -3,7 +3,7 @@
 //! New entries gather in memory and are written in order, a page at a time; old ones are looked up by reading, never by mapping:
 //! a mapped sparse file costs milliseconds and megabytes. There is no checksum, as in Kafka: a doubtful index is rebuilt.
 
-use crate::disk::{Disk, OpenMode};
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
 use base::{Offset, ProducerId, Timestamp};
 use std::path::Path;
@@ -167,6 +167,10 @@ impl<E: IndexEntry> Index<E> {
 
     fn read_entry(&self, disk: &dyn Disk, path: &Path, at: usize) -> Result<E, DiskError> {
         let file = disk.open(path, OpenMode::Read).map_err(DiskError::on("open", path))?;
+        Self::read_entry_of(file.as_ref(), path, at)
+    }
+
+    fn read_entry_of(file: &dyn DiskFile, path: &Path, at: usize) -> Result<E, DiskError> {
         let mut bytes = [0_u8; 16];
         let read = file.read_at(&mut bytes[..E::SIZE], (at * E::SIZE) as u64).map_err(DiskError::on("read", path))?;
         if read < E::SIZE {
@@ -211,26 +215,36 @@ impl<E: IndexEntry> Index<E> {
 
     /// The last entry whose key is at most `key`.
     pub(crate) fn floor(&self, disk: &dyn Disk, path: &Path, key: i64) -> Result<Option<E>, DiskError> {
-        let in_tail = self.tail.partition_point(|entry| entry.key() <= key);
+        self.floor_by(disk, path, |entry| entry.key() <= key)
+    }
+
+    /// The last entry of those at the beginning for which `holds` holds.
+    pub(crate) fn floor_by(
+        &self,
+        disk: &dyn Disk,
+        path: &Path,
+        holds: impl Fn(E) -> bool,
+    ) -> Result<Option<E>, DiskError> {
+        let in_tail = self.tail.partition_point(|entry| holds(*entry));
         if in_tail > 0 {
             return Ok(Some(self.tail[in_tail - 1]));
         }
         if let Some(last) = self.last
             && self.tail.is_empty()
-            && last.key() <= key
+            && holds(last)
         {
             return Ok(Some(last));
         }
-        self.floor_on_disk(disk, path, key)
-    }
-
-    fn floor_on_disk(&self, disk: &dyn Disk, path: &Path, key: i64) -> Result<Option<E>, DiskError> {
+        if self.on_disk == 0 {
+            return Ok(None);
+        }
+        let file = disk.open(path, OpenMode::Read).map_err(DiskError::on("open", path))?;
         let (mut low, mut high) = (0, self.on_disk);
         let mut best = None;
         while low < high {
             let middle = usize::midpoint(low, high);
-            let entry = self.read_entry(disk, path, middle)?;
-            if entry.key() <= key {
+            let entry = Self::read_entry_of(file.as_ref(), path, middle)?;
+            if holds(entry) {
                 best = Some(entry);
                 low = middle + 1;
             } else {

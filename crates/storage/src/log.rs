@@ -6,6 +6,7 @@
 mod open;
 mod read;
 mod retain;
+mod window;
 
 use crate::disk::Disk;
 use crate::epochs::LeaderEpochs;
@@ -215,7 +216,7 @@ impl Log {
         epoch: LeaderEpoch,
     ) -> Result<Appended, AppendError> {
         self.check_online()?;
-        if let Some(repeated) = self.producers.check(batch.header())? {
+        if let Some(repeated) = self.check_producer(batch.header())? {
             return Ok(Appended {
                 first_offset: repeated.first_offset,
                 last_offset: repeated.last_offset,

@@ -29,6 +29,18 @@ pub struct ProducerBatch {
     pub timestamp: Timestamp,
 }
 
+impl ProducerBatch {
+    fn of(header: &BatchHeader) -> Self {
+        Self {
+            first_sequence: header.base_sequence,
+            last_sequence: header.last_sequence(),
+            first_offset: header.base_offset,
+            last_offset: header.last_offset(),
+            timestamp: header.max_timestamp,
+        }
+    }
+}
+
 /// What is remembered of a producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProducerEntry {
@@ -42,6 +54,8 @@ pub struct ProducerEntry {
     pub coordinator_epoch: i32,
     /// First offset of its open transaction.
     pub txn_first_offset: Option<Offset>,
+    /// Read from a snapshot, which keeps the last batch only: the log may hold more of the window than is known here.
+    pub(crate) is_partial: bool,
 }
 
 impl ProducerEntry {
@@ -52,6 +66,7 @@ impl ProducerEntry {
             last_timestamp: Timestamp::NONE,
             coordinator_epoch: -1,
             txn_first_offset: None,
+            is_partial: false,
         }
     }
 
@@ -149,6 +164,7 @@ impl ProducerStates {
         if header.producer_epoch != entry.epoch {
             entry.epoch = header.producer_epoch;
             entry.batches.clear();
+            entry.is_partial = false;
         }
         entry.last_timestamp = header.max_timestamp;
         if let Some((coordinator_epoch, _)) = marker {
@@ -161,13 +177,8 @@ impl ProducerStates {
         if entry.batches.len() == BATCHES_MAX {
             entry.batches.pop_front();
         }
-        entry.batches.push_back(ProducerBatch {
-            first_sequence: header.base_sequence,
-            last_sequence: header.last_sequence(),
-            first_offset: header.base_offset,
-            last_offset: header.last_offset(),
-            timestamp: header.max_timestamp,
-        });
+        entry.batches.push_back(ProducerBatch::of(header));
+        entry.is_partial &= entry.batches.len() < BATCHES_MAX;
         if header.is_transactional() && entry.txn_first_offset.is_none() {
             entry.txn_first_offset = Some(header.base_offset);
             self.open.insert(header.base_offset, header.producer_id);
@@ -196,6 +207,22 @@ impl ProducerStates {
             entry.txn_first_offset.is_some() || now.millis_since(entry.last_timestamp) < expiration_ms
         };
         self.producers.retain(|_, entry| is_live(entry));
+    }
+
+    /// What is remembered of a producer only in part: its epoch, the first offset that is known, and how many batches are missing.
+    pub(crate) fn partial(&self, id: ProducerId) -> Option<(ProducerEpoch, Offset, usize)> {
+        let entry = self.producers.get(&id).filter(|entry| entry.is_partial)?;
+        let first = entry.batches.front()?;
+        Some((entry.epoch, first.first_offset, BATCHES_MAX.saturating_sub(entry.batches.len())))
+    }
+
+    /// Completes a window with the batches, oldest first, that the log holds before those that are known.
+    pub(crate) fn complete(&mut self, id: ProducerId, earlier: impl DoubleEndedIterator<Item = BatchHeader>) {
+        let Some(entry) = self.producers.get_mut(&id) else { return };
+        entry.is_partial = false;
+        for header in earlier.rev() {
+            entry.batches.push_front(ProducerBatch::of(&header));
+        }
     }
 
     /// All producers, by id.

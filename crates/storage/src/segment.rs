@@ -216,6 +216,13 @@ impl Segment {
         Ok(entry.map_or(0, |entry| u64::try_from(entry.position).unwrap_or(0)))
     }
 
+    /// Where a batch begins that lies at most at `position`: the last one that the index tells, else the segment's start.
+    pub(crate) fn batch_before(&self, disk: &dyn Disk, dir: &Path, position: u64) -> Result<u64, DiskError> {
+        let begin = |entry: OffsetEntry| u64::try_from(entry.position).unwrap_or(0);
+        let entry = self.offsets.floor_by(disk, &path(dir, self.base, "index"), |entry| begin(entry) <= position)?;
+        Ok(entry.map_or(0, begin))
+    }
+
     /// The largest timestamp and the last offset of its batch; `NONE` in an empty segment.
     pub(crate) fn max_timestamp(&mut self, disk: &dyn Disk, dir: &Path) -> Result<(Timestamp, Offset), ReadError> {
         if let Some(known) = self.max_timestamp {

@@ -75,6 +75,8 @@ impl ProducerStates {
                 last_offset: Offset(last_offset),
                 timestamp: entry.last_timestamp,
             });
+            // A sequence of 0 is the first of its epoch: nothing of the window comes before it.
+            entry.is_partial = first != 0;
         }
         if let Some(first) = entry.txn_first_offset {
             self.open.insert(first, id);
