@@ -8,6 +8,7 @@ mod crash;
 mod disk;
 mod exchange;
 mod figures;
+mod group_commands;
 mod group_tools;
 mod groups;
 mod hostile;

@@ -1,5 +1,6 @@
 //! Our own command line, as a user types it: against Apache Kafka, for it speaks nothing but the protocol, and against our node.
 
+use super::group_commands;
 use conformance::fault::{During, Fault, ensure};
 use conformance::node::Kind;
 use conformance::peers;
@@ -29,9 +30,11 @@ pub(super) fn against_the_node(scene: &Scene<'_>) -> Result<(), Fault> {
     against(scene, scene.rig.target)
 }
 
-struct Cli {
+/// Our program, talking to a broker.
+pub(super) struct Cli {
     program: PathBuf,
-    address: String,
+    /// The broker's.
+    pub(super) address: String,
 }
 
 impl Cli {
@@ -41,7 +44,7 @@ impl Cli {
         command
     }
 
-    fn text(&self, words: &[&str]) -> Result<String, Fault> {
+    pub(super) fn text(&self, words: &[&str]) -> Result<String, Fault> {
         run(&mut self.command(words), CLIENT_DEADLINE).map(|said| said.text())
     }
 
@@ -51,7 +54,7 @@ impl Cli {
     }
 
     /// Refused with one sentence on stderr and nothing on stdout.
-    fn refused(&self, words: &[&str]) -> Result<(), Fault> {
+    pub(super) fn refused(&self, words: &[&str]) -> Result<(), Fault> {
         let said = run_any(&mut self.command(words), CLIENT_DEADLINE)?;
         let shown = || {
             format!("thalweg {}: {}; stdout {:?}, stderr {:?}", words.join(" "), said.status, said.text(), said.stderr)
@@ -61,13 +64,13 @@ impl Cli {
     }
 }
 
-fn contains(text: &str, parts: &[&str]) -> Result<(), Fault> {
+pub(super) fn contains(text: &str, parts: &[&str]) -> Result<(), Fault> {
     parts.iter().try_for_each(|part| ensure(text.contains(part), || format!("no `{part}` in: {text}")))
 }
 
 fn against(scene: &Scene<'_>, kind: Kind) -> Result<(), Fault> {
     let program = program(scene)?;
-    let node = scene.plan_of(kind)?.start(scene)?;
+    let node = scene.plan_of(kind)?.with("group.initial.rebalance.delay.ms", "100").start(scene)?;
     let cli = Cli { program, address: node.address.clone() };
     cli.text(&["topic", "create", "rides", "--partitions", "3"])?;
     contains(&cli.text(&["topic", "list"])?, &["rides"])?;
@@ -96,6 +99,7 @@ fn against(scene: &Scene<'_>, kind: Kind) -> Result<(), Fault> {
     ensure(verified(&demo) == 50_000, || format!("the demo's 50,000 records: {demo}"))?;
     cli.text(&["topic", "delete", "rides"])?;
     cli.refused(&["topic", "describe", "rides"])?;
+    group_commands::work(scene, &cli, kind)?;
     node.stop()
 }
 
