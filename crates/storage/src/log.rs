@@ -3,6 +3,7 @@
 //! Invariants: offsets ascend without reuse; the log start never passes the high watermark it was given; after an IO error the
 //! log takes nothing more (R21, R24); what lies below the recovery point is never truncated, only reported (R26).
 
+mod aborted;
 mod open;
 mod read;
 mod retain;
@@ -123,6 +124,8 @@ pub struct Log {
     recovery_point: Offset,
     producers: ProducerStates,
     epochs: LeaderEpochs,
+    /// Files beside the segments' own that the next ticket syncs: without them a look-up after a crash would miss something.
+    unsynced: Vec<Arc<dyn crate::DiskFile>>,
     /// Names in the folder that are not on disk yet.
     names_dirty: bool,
     /// The epochs' file lacks an epoch that records were, or are about to be, appended in. It is written with the next commit: no
@@ -293,35 +296,28 @@ impl Log {
 
     /// Folds a batch that was written into the producers' state, and an abort into the transaction index.
     fn note_producer(&mut self, header: &BatchHeader, bytes: &[&[u8]]) -> Result<(), DiskError> {
-        if !header.has_producer_id() {
-            return Ok(());
+        match self.fold_producer(header, bytes) {
+            Some(aborted) => self.append_aborted(self.segments.len() - 1, aborted),
+            None => Ok(()),
         }
-        let marker = if header.is_control() { read_marker(header, bytes) } else { None };
-        let ended = self.producers.apply(header, marker);
-        if let (Some(first_offset), Some((_, false))) = (ended, marker) {
-            let last_stable_offset =
-                self.producers.first_unstable(header.next_offset()).unwrap_or(header.next_offset());
-            let entry = TxnEntry {
-                producer_id: header.producer_id,
-                first_offset,
-                last_offset: header.last_offset(),
-                last_stable_offset,
-            };
-            let base = self.active().segment.base;
-            self.append_aborted(base, entry)?;
-        }
-        Ok(())
     }
 
-    fn append_aborted(&mut self, base: Offset, entry: TxnEntry) -> Result<(), DiskError> {
-        let file_path = path(&self.dir, base, "txnindex");
-        let file = self.disk.open(&file_path, crate::OpenMode::Write).map_err(DiskError::on("open", &file_path))?;
-        let end = file.len().map_err(DiskError::on("measure", &file_path))?;
-        let mut bytes = Vec::with_capacity(TxnEntry::SIZE);
-        entry.put(&mut bytes);
-        file.write_all_at(&[&bytes], end).map_err(DiskError::on("append to", &file_path))?;
-        self.names_dirty = true;
-        Ok(())
+    /// Folds a batch into the producers' state; returns the transaction that it aborts. Only of a marker the bytes are looked at.
+    fn fold_producer(&mut self, header: &BatchHeader, bytes: &[&[u8]]) -> Option<TxnEntry> {
+        if !header.has_producer_id() {
+            return None;
+        }
+        let marker = if header.is_control() { read_marker(header, bytes) } else { None };
+        let first_offset = self.producers.apply(header, marker)?;
+        let (_, commits) = marker?;
+        let last_stable_offset = self.producers.first_unstable(header.next_offset()).unwrap_or(header.next_offset());
+        let aborted = TxnEntry {
+            producer_id: header.producer_id,
+            first_offset,
+            last_offset: header.last_offset(),
+            last_stable_offset,
+        };
+        (!commits).then_some(aborted)
     }
 
     fn active(&mut self) -> Active<'_> {
@@ -372,7 +368,14 @@ impl Log {
         let disk = Arc::clone(&self.disk);
         let Active { segment, dir } = self.active();
         segment.flush_indexes(disk.as_ref(), dir, true)?;
+        let rolled = segment.base;
         self.store_producers(base)?;
+        // Once the recovery point has passed a segment its indexes are trusted.
+        for suffix in ["index", "timeindex"] {
+            let file = path(&self.dir, rolled, suffix);
+            let opened = self.disk.open(&file, crate::OpenMode::Write).map_err(DiskError::on("open", &file))?;
+            self.unsynced.push(opened);
+        }
         let segment = Segment::create(disk.as_ref(), &self.dir, base)?;
         self.segments.push(segment);
         self.names_dirty = true;
@@ -385,6 +388,7 @@ impl Log {
         let file =
             self.disk.open(&file_path, crate::OpenMode::Truncate).map_err(DiskError::on("create", &file_path))?;
         file.write_all_at(&[&self.producers.to_snapshot()], 0).map_err(DiskError::on("write", &file_path))?;
+        self.unsynced.push(file);
         self.names_dirty = true;
         Ok(())
     }
@@ -399,7 +403,7 @@ impl Log {
             self.epochs.store(self.disk.as_ref(), &self.dir)?;
             self.epochs_dirty = false;
         }
-        let mut files = Vec::new();
+        let mut files = std::mem::take(&mut self.unsynced);
         for segment in &mut self.segments {
             if std::mem::take(&mut segment.is_dirty) {
                 files.push(segment.file(self.disk.as_ref(), &self.dir)?);
@@ -466,8 +470,7 @@ impl Log {
             self.ticket()?.unwrap_or(SyncTicket { files: Vec::new(), dirs: Vec::new(), up_to: self.log_end });
         // A clean start trusts these without a look at the log, so they are synced like it.
         let base = self.active().segment.base;
-        let trusted = [path(&self.dir, base, "index"), path(&self.dir, base, "timeindex")];
-        for file in trusted.into_iter().chain([self.dir.join(snapshot_name(self.log_end))]) {
+        for file in [path(&self.dir, base, "index"), path(&self.dir, base, "timeindex")] {
             ticket.files.push(disk.open(&file, crate::OpenMode::Write).map_err(DiskError::on("open", &file))?);
         }
         Ok(Some(ticket))

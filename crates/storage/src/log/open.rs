@@ -3,12 +3,12 @@
 //! A clean log is opened by its file names, sizes and last index entries: nothing is scanned but the last index interval. After a
 //! crash everything from the recovery point on is walked: indexes and producers' state are rebuilt, and a torn tail is cut.
 
-use super::{Log, LogOptions, corrupt, offset_of_file, read_marker};
+use super::{Log, LogOptions, corrupt, offset_of_file};
 use crate::disk::{Disk, OpenMode};
 use crate::epochs::LeaderEpochs;
 use crate::error::{DiskError, LogError, ReadError};
 use crate::index::{Index, OffsetEntry};
-use crate::producers::{ProducerStates, snapshot_name};
+use crate::producers::ProducerStates;
 use crate::segment::{Segment, path};
 use base::{LeaderEpoch, Offset};
 use record::{BATCH_OVERHEAD, BatchHeader, BatchView};
@@ -50,6 +50,7 @@ impl Log {
             names_dirty: true,
             epochs_dirty: false,
             touched: true,
+            unsynced: Vec::new(),
             offline: None,
             dir: options.dir,
         })
@@ -77,21 +78,20 @@ impl Log {
             names_dirty: false,
             epochs_dirty: false,
             touched: !options.clean,
+            unsynced: Vec::new(),
             offline: None,
             dir: options.dir,
         };
         let known_epochs = log.epochs.clone();
         let mut recovery = Recovery::default();
         log.load_segments(&files, options.clean, &mut recovery)?;
-        if !options.clean {
-            log.recover(&mut recovery)?;
-        }
+        let rebuilt_from = if options.clean { None } else { Some(log.recover(&mut recovery)?) };
         log.find_end()?;
         log.recovery_point = if options.clean { log.log_end } else { log.recovery_point.min(log.log_end) };
         log.epochs.truncate_end(log.log_end.max(Offset(1)));
         log.epochs_dirty = log.epochs != known_epochs;
         log.log_start = log.log_start.min(log.log_end);
-        log.load_producers(&files)?;
+        log.load_producers(&files, rebuilt_from)?;
         Ok((log, recovery))
     }
 
@@ -129,8 +129,9 @@ impl Log {
         Ok(within)
     }
 
-    /// Rebuilds what lies above the recovery point, cutting the log at the first batch that is not whole and sound.
-    fn recover(&mut self, recovery: &mut Recovery) -> Result<(), LogError> {
+    /// Rebuilds what lies above the recovery point, cutting the log at the first batch that is not whole and sound. Returns where
+    /// the first rebuilt segment begins.
+    fn recover(&mut self, recovery: &mut Recovery) -> Result<Offset, LogError> {
         let from = self.segments.partition_point(|segment| segment.base <= self.recovery_point).saturating_sub(1);
         let mut at = from;
         while at < self.segments.len() {
@@ -140,23 +141,26 @@ impl Log {
                 self.drop_segments_from(at, recovery)?;
             }
         }
-        Ok(())
+        Ok(self.segments[from].base)
     }
 
     fn drop_segments_from(&mut self, at: usize, recovery: &mut Recovery) -> Result<(), LogError> {
-        for segment in self.segments.drain(at..) {
+        for segment in self.segments.split_off(at) {
             recovery.truncated_bytes += segment.size;
             for suffix in ["log", "index", "timeindex", "txnindex", "snapshot"] {
-                let file = path(&self.dir, segment.base, suffix);
-                match self.disk.remove_file(&file) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(DiskError::on("remove", &file)(error).into()),
-                }
+                self.remove(&path(&self.dir, segment.base, suffix))?;
             }
         }
         self.names_dirty = true;
         Ok(())
+    }
+
+    /// Removes a file that may be missing.
+    fn remove(&self, file: &Path) -> Result<(), DiskError> {
+        match self.disk.remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(DiskError::on("remove", file)(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Walks a segment and writes its indexes anew. Damage at or above the recovery point cuts the segment (false is returned);
@@ -249,25 +253,38 @@ impl Log {
         Ok(())
     }
 
-    /// The producers' state: the newest sound snapshot, and the batches after it.
-    fn load_producers(&mut self, files: &Files) -> Result<(), LogError> {
+    /// The producers' state: the newest sound snapshot, and the batches after it. Of segments that were rebuilt, which begin at
+    /// `rebuilt_from`, snapshots and the index of aborted transactions may never have reached the disk: they are not trusted.
+    fn load_producers(&mut self, files: &Files, rebuilt_from: Option<Offset>) -> Result<(), LogError> {
         let mut from = self.segments[0].base;
+        let mut is_found = false;
         for (offset, suffix) in files.others.keys().rev() {
-            if suffix != "snapshot" || *offset > self.log_end {
+            let file = path(&self.dir, *offset, suffix);
+            if suffix == "txnindex" && rebuilt_from.is_some_and(|rebuilt| *offset >= rebuilt) {
+                self.remove(&file)?;
+            }
+            if suffix != "snapshot" {
                 continue;
             }
-            let file = self.dir.join(snapshot_name(*offset));
+            if *offset > self.log_end {
+                // It tells of batches that were cut off; others will have these offsets.
+                self.remove(&file)?;
+                continue;
+            }
+            if is_found || *offset < from || rebuilt_from.is_some_and(|rebuilt| *offset > rebuilt) {
+                continue;
+            }
             let bytes = self.disk.read(&file).map_err(DiskError::on("read", &file))?;
             if let Some(states) = bytes.as_deref().and_then(ProducerStates::from_snapshot) {
                 self.producers = states;
                 from = *offset;
-                break;
+                is_found = true;
             }
         }
-        if from < self.log_end { self.replay_producers(from) } else { Ok(()) }
+        if from < self.log_end { self.replay_producers(from, rebuilt_from.unwrap_or(self.log_end)) } else { Ok(()) }
     }
 
-    fn replay_producers(&mut self, from: Offset) -> Result<(), LogError> {
+    fn replay_producers(&mut self, from: Offset, rebuilt_from: Offset) -> Result<(), LogError> {
         let disk = Arc::clone(&self.disk);
         let dir = self.dir.clone();
         let first = self.segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
@@ -278,16 +295,15 @@ impl Log {
                 segment.locate(disk.as_ref(), &dir, from).map_err(|error| as_log_error(error, &log_path))?;
             while let Some(batch) = found {
                 let header = batch.header;
-                if header.has_producer_id() {
-                    let marker = if header.is_control() {
-                        let mut bytes = vec![0; header.size];
-                        let file = self.segments[at].file(disk.as_ref(), &dir)?;
-                        file.read_at(&mut bytes, batch.position).map_err(DiskError::on("read", &log_path))?;
-                        read_marker(&header, &[&bytes])
-                    } else {
-                        None
-                    };
-                    self.producers.apply(&header, marker);
+                let mut bytes = Vec::new();
+                if header.has_producer_id() && header.is_control() {
+                    bytes = vec![0; header.size];
+                    let file = self.segments[at].file(disk.as_ref(), &dir)?;
+                    file.read_at(&mut bytes, batch.position).map_err(DiskError::on("read", &log_path))?;
+                }
+                let aborted = self.fold_producer(&header, &[&bytes]);
+                if let Some(entry) = aborted.filter(|_| self.segments[at].base >= rebuilt_from) {
+                    self.append_aborted(at, entry)?;
                 }
                 let next = batch.position + header.size as u64;
                 let scanned = self.segments[at].scan(disk.as_ref(), &dir, next, |_| true);
@@ -327,9 +343,10 @@ impl Log {
         if self.epochs.truncate_end(self.log_end) {
             self.epochs.store(self.disk.as_ref(), &self.dir)?;
         }
+        self.truncate_aborted(at, self.log_end)?;
         self.producers = ProducerStates::default();
         let files = list(self.disk.as_ref(), &self.dir)?;
-        self.load_producers(&files)
+        self.load_producers(&files, None)
     }
 
     /// Empties the log and begins again at `offset`.
@@ -338,6 +355,11 @@ impl Log {
     /// Disk errors.
     pub fn truncate_fully(&mut self, offset: Offset) -> Result<(), LogError> {
         self.drop_segments_from(0, &mut Recovery::default())?;
+        for (offset, suffix) in list(self.disk.as_ref(), &self.dir)?.others.keys() {
+            if suffix == "snapshot" {
+                self.remove(&path(&self.dir, *offset, suffix))?;
+            }
+        }
         self.segments.push(Segment::create(self.disk.as_ref(), &self.dir, offset)?);
         (self.log_start, self.log_end, self.recovery_point) = (offset, offset, offset);
         self.producers = ProducerStates::default();

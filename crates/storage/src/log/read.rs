@@ -1,7 +1,6 @@
 //! Looking offsets up by offset and by time. Nothing is copied: a reader gets a range of a file.
 
 use super::Log;
-use crate::TxnEntry;
 use crate::disk::{DiskFile, OpenMode};
 use crate::error::{DiskError, ReadError};
 use crate::segment::{Located, path};
@@ -150,28 +149,6 @@ impl Log {
             }
             ControlFlow::Continue(())
         })?;
-        Ok(found)
-    }
-
-    /// The transactions that were aborted and overlap the offsets from `from` to `upper` (exclusive).
-    ///
-    /// # Errors
-    /// Disk errors.
-    pub fn aborted(&mut self, from: Offset, upper: Offset) -> Result<Vec<TxnEntry>, DiskError> {
-        let first = self.segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
-        let mut found = Vec::new();
-        for segment in &self.segments[first..] {
-            let file = path(&self.dir, segment.base, "txnindex");
-            let Some(bytes) = self.disk.read(&file).map_err(DiskError::on("read", &file))? else { continue };
-            for entry in TxnEntry::all(&bytes) {
-                if entry.last_offset >= from && entry.first_offset < upper {
-                    found.push(entry);
-                }
-                if entry.last_stable_offset >= upper {
-                    return Ok(found);
-                }
-            }
-        }
         Ok(found)
     }
 

@@ -84,3 +84,35 @@ fn r31_a_window_grows_on_after_a_restart_and_survives_another() {
     }
     assert_eq!(log.log_end(), Offset(12));
 }
+
+#[test]
+fn r23_a_snapshot_of_batches_that_were_cut_off_is_not_believed() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    for i in 0..5 {
+        send(&mut log, 7, 0, i * 2).unwrap();
+    }
+    let mut log = restarted(&disk, log);
+    log.truncate_to(Offset(4)).unwrap();
+    assert_eq!(log.producers().iter().next().unwrap().1.last_sequence(), 3);
+    for i in 0..6 {
+        send(&mut log, 8, 0, i * 2).unwrap();
+    }
+    log.roll().unwrap();
+    send(&mut log, 8, 0, 12).unwrap();
+    // The newest snapshot left is the one at offset 10, if it is still there: it was taken of other batches.
+    log.truncate_to(Offset(14)).unwrap();
+    let known: Vec<_> = log.producers().iter().map(|(id, entry)| (id.0, entry.last_sequence())).collect();
+    assert_eq!(known, [(7, 3), (8, 9)]);
+}
+
+#[test]
+fn r23_an_emptied_log_forgets_its_producers() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    send(&mut log, 7, 0, 0).unwrap();
+    let mut log = restarted(&disk, log);
+    log.truncate_fully(Offset(2)).unwrap();
+    let (log, _) = reopen(&disk, false, Offset::ZERO).unwrap();
+    assert_eq!((log.log_end(), log.producers().iter().count()), (Offset(2), 0));
+}

@@ -1,0 +1,58 @@
+//! The transactions of a log that were aborted: `.txnindex` files beside the segments that hold the markers.
+
+use super::Log;
+use crate::TxnEntry;
+use crate::disk::OpenMode;
+use crate::error::DiskError;
+use crate::segment::path;
+use base::Offset;
+
+impl Log {
+    /// The transactions that were aborted and overlap the offsets from `from` to `upper` (exclusive).
+    ///
+    /// # Errors
+    /// Disk errors.
+    pub fn aborted(&mut self, from: Offset, upper: Offset) -> Result<Vec<TxnEntry>, DiskError> {
+        let first = self.segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
+        let mut found = Vec::new();
+        for segment in &self.segments[first..] {
+            let file = path(&self.dir, segment.base, "txnindex");
+            let Some(bytes) = self.disk.read(&file).map_err(DiskError::on("read", &file))? else { continue };
+            for entry in TxnEntry::all(&bytes) {
+                if entry.last_offset >= from && entry.first_offset < upper {
+                    found.push(entry);
+                }
+                if entry.last_stable_offset >= upper {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Notes an aborted transaction whose marker is in the segment at `at`.
+    pub(super) fn append_aborted(&mut self, at: usize, entry: TxnEntry) -> Result<(), DiskError> {
+        let file_path = path(&self.dir, self.segments[at].base, "txnindex");
+        let file = self.disk.open(&file_path, OpenMode::Write).map_err(DiskError::on("open", &file_path))?;
+        let end = file.len().map_err(DiskError::on("measure", &file_path))?;
+        let mut bytes = Vec::with_capacity(TxnEntry::SIZE);
+        entry.put(&mut bytes);
+        file.write_all_at(&[&bytes], end).map_err(DiskError::on("append to", &file_path))?;
+        self.unsynced.push(file);
+        self.names_dirty = true;
+        Ok(())
+    }
+
+    /// Forgets the aborted transactions of the segment at `at` whose marker is at or above `end`.
+    pub(super) fn truncate_aborted(&mut self, at: usize, end: Offset) -> Result<(), DiskError> {
+        let file_path = path(&self.dir, self.segments[at].base, "txnindex");
+        let Some(bytes) = self.disk.read(&file_path).map_err(DiskError::on("read", &file_path))? else { return Ok(()) };
+        let kept = TxnEntry::all(&bytes).take_while(|entry| entry.last_offset < end).count() * TxnEntry::SIZE;
+        if kept < bytes.len() {
+            let file = self.disk.open(&file_path, OpenMode::Write).map_err(DiskError::on("open", &file_path))?;
+            file.set_len(kept as u64).map_err(DiskError::on("cut", &file_path))?;
+            self.unsynced.push(file);
+        }
+        Ok(())
+    }
+}
