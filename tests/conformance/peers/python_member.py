@@ -97,11 +97,22 @@ def pure(address, group, topic, seek, options):
             for one in revoked:
                 say("revoked", one.partition)
 
-    consumer = KafkaConsumer(bootstrap_servers=address, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest",
-                             reconnect_backoff_ms=20, reconnect_backoff_max_ms=200, fetch_max_wait_ms=50, **options)
+    consumer = None
+    while consumer is None:
+        try:
+            consumer = KafkaConsumer(bootstrap_servers=address, group_id=group, enable_auto_commit=False,
+                                     auto_offset_reset="earliest", reconnect_backoff_ms=20, reconnect_backoff_max_ms=200,
+                                     fetch_max_wait_ms=50, **options)
+        except KafkaError as problem:
+            say("refused", problem)
     consumer.subscribe([topic], listener=Listener())
     while not stopping:
-        polled = consumer.poll(timeout_ms=50)
+        try:
+            polled = consumer.poll(timeout_ms=50)
+        except KafkaError as problem:
+            # Of a broker that is away for a moment: the client says so and leaves it to its user to go on.
+            say("refused", problem)
+            continue
         if to_seek:
             for one, found in consumer.offsets_for_times({one: seek for one in to_seek}).items():
                 consumer.seek(one, found.offset)

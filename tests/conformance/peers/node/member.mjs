@@ -66,8 +66,21 @@ async function turn (known, at) {
 }
 
 consumer.topics.trackAll(topic)
-await consumer.joinGroup({})
-const known = (await consumer.metadata({ topics: [topic] })).topics.get(topic)
+
+/** Until it works: the broker may be away for a moment. */
+async function insist (work) {
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      say('refused', error.message.replaceAll('\n', ' '))
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+  }
+}
+
+await insist(() => consumer.joinGroup({}))
+const known = (await insist(() => consumer.metadata({ topics: [topic] }))).topics.get(topic)
 let [current, at] = [null, new Map()]
 while (!stopping) {
   try {

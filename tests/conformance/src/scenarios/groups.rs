@@ -31,6 +31,12 @@ pub(super) fn plan(scene: &Scene<'_>) -> Result<Plan, Fault> {
     .fold(plan, |plan, (key, value)| plan.with(key, value)))
 }
 
+/// Whether KIP-848 is served.
+pub(super) fn serves_consumer_protocol(node: &Node) -> Result<bool, Fault> {
+    let versions = wire::api_versions(&mut wire::connect(&node.address)?)?;
+    Ok(versions.iter().any(|row| row.0 == CONSUMER_GROUP_HEARTBEAT))
+}
+
 fn begin_load(scene: &Scene<'_>, node: &Node) -> Result<(), Fault> {
     scene.java(|java| {
         java.peer(&["create", &node.address, TOPIC, &PARTITIONS.to_string(), "1"])?;
@@ -91,9 +97,7 @@ impl Group {
 /// Three members of each client come one after the other, one leaves, one dies; every group reads everything on its own.
 pub(super) fn join_and_leave(scene: &Scene<'_>) -> Result<(), Fault> {
     let node = plan(scene)?.start(scene)?;
-    let versions = wire::api_versions(&mut wire::connect(&node.address)?)?;
-    let serves_consumer_protocol = versions.iter().any(|row| row.0 == CONSUMER_GROUP_HEARTBEAT);
-    let flavours = flavours(scene, serves_consumer_protocol)?;
+    let flavours = flavours(scene, serves_consumer_protocol(&node)?)?;
     let mut groups: Vec<Group> = flavours.into_iter().map(Group::new).collect();
     begin_load(scene, &node)?;
     for (index, partitions) in [(0, PARTITIONS), (1, 1), (2, 1)] {
@@ -127,7 +131,8 @@ pub(super) fn join_and_leave(scene: &Scene<'_>) -> Result<(), Fault> {
 pub(super) fn node_killed(scene: &Scene<'_>) -> Result<(), Fault> {
     let plan = plan(scene)?;
     let mut node = plan.start(scene)?;
-    let mut groups: Vec<Group> = ["java-range", "java-cooperative"].map(java).into_iter().map(Group::new).collect();
+    let flavours = flavours(scene, serves_consumer_protocol(&node)?)?;
+    let mut groups: Vec<Group> = flavours.into_iter().map(Group::new).collect();
     begin_load(scene, &node)?;
     for round in 0..KILLS {
         groups.iter_mut().try_for_each(|group| group.join(scene, &node))?;
@@ -168,8 +173,7 @@ pub(super) fn come_back(scene: &Scene<'_>) -> Result<(), Fault> {
     })?;
     static_member(scene, &node)?;
     cooperative_member(scene, &node)?;
-    let versions = wire::api_versions(&mut wire::connect(&node.address)?)?;
-    for flavour in flavours(scene, versions.iter().any(|row| row.0 == CONSUMER_GROUP_HEARTBEAT))? {
+    for flavour in flavours(scene, serves_consumer_protocol(&node)?)? {
         // Record i has the timestamp 1790000000000 + 10 i and stands at offset i / 6 of partition i % 6: this is record 600's.
         let group = format!("{}-seeks", flavour.name);
         let at = (node.address.as_str(), group.as_str(), TOPIC);
