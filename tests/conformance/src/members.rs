@@ -275,6 +275,13 @@ struct Session {
     committed: Option<u64>,
 }
 
+impl Session {
+    fn shown(&self) -> String {
+        let committed = self.committed.map_or("nothing".to_owned(), |offset| offset.to_string());
+        format!("{} read {} to {} and committed {committed}", self.member, self.from, self.to)
+    }
+}
+
 /// What a group did, partition by partition.
 pub(crate) struct Verdict {
     /// The highest offset whose commit was confirmed.
@@ -345,19 +352,20 @@ fn sessions_of(member: &str, lines: &[String], into: &mut BTreeMap<u32, Vec<Sess
 fn judge_partition(mut sessions: Vec<Session>, end: u64, commits_its_own: bool) -> Result<(u64, u64), Fault> {
     // Who began where another one did and committed nothing was the earlier one.
     sessions.sort_by_key(|session| (session.from, session.committed.unwrap_or(session.from)));
+    let all = || sessions.iter().map(Session::shown).collect::<Vec<_>>().join("; ");
     let (mut covered, mut committed, mut again) = (0, 0, 0);
     for session in &sessions {
         ensure(session.from <= covered, || {
-            format!("records {covered} to {} were read by nobody: {sessions:#?}", session.from)
+            format!("records {covered} to {} were read by nobody: {}", session.from, all())
         })?;
         ensure(session.from >= committed || !commits_its_own, || {
-            format!("{} began at {}, but {committed} was committed: {sessions:#?}", session.member, session.from)
+            format!("{} began at {}, but {committed} was committed: {}", session.member, session.from, all())
         })?;
         again += covered.min(session.to).saturating_sub(session.from);
         covered = covered.max(session.to);
         committed = committed.max(session.committed.unwrap_or(0));
     }
-    ensure(covered == end, || format!("read up to {covered} of {end}: {sessions:#?}"))?;
+    ensure(covered == end, || format!("read up to {covered} of {end}: {}", all()))?;
     Ok((again, committed))
 }
 

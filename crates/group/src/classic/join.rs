@@ -242,6 +242,8 @@ fn replace_static_member(group: &mut ClassicGroup, step: &mut Step<'_>, join: Jo
     let instance = join.instance_id.unwrap_or_default();
     match group.state {
         State::Stable if group.select_protocol() == group.protocol => {
+            let what = format!("static member {instance} came back as {new}; {old} is fenced, nothing else changes");
+            step.journal.note(&step.id, step.now, what, group.generation, group.members.len());
             answer_replaced(group, step, &join, new, &was_leader);
         }
         State::Stable => {

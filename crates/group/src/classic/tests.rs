@@ -431,3 +431,25 @@ fn the_journal_tells_which_partitions_moved() {
     let json = String::from_utf8(journal.json("g")).expect("JSON is text");
     assert!(json.starts_with('[') && json.contains(r#""partition":2"#) && json.contains("left: "), "{json}");
 }
+
+#[test]
+fn the_journal_tells_of_a_static_member_that_came_back() {
+    let mut world = World::new(at_once());
+    let one = Joining { instance: Some("i"), ..joining("") };
+    let join = world.join(&one);
+    let joined = world.joined(join);
+    let (old, generation) = (joined.member_id.to_string(), joined.generation_id);
+    let synced = world.sync(&old, generation, &[(&old, &partitions_of_t(&[0]))]);
+    assert_eq!(world.synced(synced).0, ErrorCode::None);
+    let join = world.join(&one);
+    let new = world.joined(join).member_id.to_string();
+    assert_ne!(new, old);
+    let journal = world.shard.machine().journal();
+    let last = journal.rebalances("g").last().expect("it is noted");
+    assert_eq!((last.is_rebalance, last.generation, last.members), (false, generation, 1));
+    assert!(last.events[0].what.contains(&format!("{old} is fenced")), "{last:?}");
+    // The partition stays where it is: only its owner's id is another one.
+    world.leave(&[(&new, Some("i"))]);
+    let last = world.shard.machine().journal().rebalances("g").last().cloned().expect("a rebalance");
+    assert_eq!(last.moves.iter().map(|one| one.from.as_deref()).collect::<Vec<_>>(), [Some(new.as_str())]);
+}

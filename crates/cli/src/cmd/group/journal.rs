@@ -38,6 +38,13 @@ fn rebalance_lines(rebalance: &Value) -> Vec<String> {
     let began = format_millis(number("began_ms"));
     let mut lines = vec![String::new()];
     lines.push(match rebalance["took_ms"].as_u64() {
+        Some(_) if rebalance["is_rebalance"] == false => {
+            format!(
+                "{began}  no rebalance, generation {} with {} members goes on",
+                number("generation"),
+                number("members")
+            )
+        }
         Some(took) => format!(
             "{began}  rebalance to generation {} with {} members, took {took} ms",
             number("generation"),
@@ -89,7 +96,9 @@ mod tests {
             "events":[{"at_ms":5,"what":"b joins"}],"events_dropped":2,
             "moves":[{"topic":"t","partition":1,"from":null,"to":"b"}],"moves_dropped":0},
             {"began_ms":0,"ended_ms":null,"took_ms":null,"generation":-1,"members":0,"events":[],"events_dropped":0,"moves":[],
-            "moves_dropped":0}]"#;
+            "moves_dropped":0},
+            {"began_ms":0,"ended_ms":0,"took_ms":0,"is_rebalance":false,"generation":3,"members":2,"events":[],"events_dropped":0,
+            "moves":[],"moves_dropped":0}]"#;
         let told = lines(&group(Some(json))).expect("is read");
         let want = [
             "",
@@ -99,6 +108,8 @@ mod tests {
             "  t-1: nobody -> b",
             "",
             "1970-01-01T00:00:00.000Z  rebalance that has not ended",
+            "",
+            "1970-01-01T00:00:00.000Z  no rebalance, generation 3 with 2 members goes on",
         ];
         assert_eq!(told, want);
     }
