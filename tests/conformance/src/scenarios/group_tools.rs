@@ -7,7 +7,6 @@ use conformance::fault::{During, Fault, ensure};
 use conformance::java::Java;
 use conformance::node::{Kind, Plan};
 use conformance::rig::Scene;
-use std::collections::BTreeSet;
 
 fn contains(text: &str, parts: &[&str]) -> Result<(), Fault> {
     parts.iter().try_for_each(|part| ensure(text.contains(part), || format!("no `{part}` in:\n{text}")))
@@ -68,10 +67,31 @@ fn normalised(line: &str) -> String {
     }
     out.push_str(rest);
     let Some((head, tail)) = out.split_once("\"members\":[") else { return out };
-    let Some((members, tail)) = tail.split_once(']') else { return out };
-    let members: BTreeSet<&str> = members.trim_start_matches('{').trim_end_matches('}').split("},{").collect();
-    let members: Vec<&str> = members.into_iter().collect();
-    format!("{head}\"members\":[{}]{tail}", members.join(" | "))
+    let (mut members, tail) = elements(tail);
+    members.sort_unstable();
+    format!("{head}\"members\":[{}{tail}", members.join(","))
+}
+
+/// The elements of a JSON array whose opening bracket was just read, and what begins with its closing one. Strings that hold brackets
+/// do not occur in these records.
+fn elements(text: &str) -> (Vec<&str>, &str) {
+    let (mut elements, mut from, mut depth) = (Vec::new(), 0, 0);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b']' if depth == 0 => {
+                elements.extend((at > from).then(|| &text[from..at]));
+                return (elements, &text[at..]);
+            }
+            b'}' | b']' => depth -= 1,
+            b',' if depth == 0 => {
+                elements.push(&text[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    (elements, "")
 }
 
 /// Place, length and replacement of the next time or id.
@@ -184,6 +204,7 @@ mod tests {
         let ids = "one-0b1f7f2e-1111-2222-3333-444455556666 two-0b1f7f2e-1111-2222-3333-444455556666";
         assert_eq!(normalised(ids), "one-I two-I");
         let members = |order: &str| normalised(&format!(r#"{{"members":[{order}],"x":1}}"#));
-        assert_eq!(members(r#"{"a":1},{"b":2}"#), members(r#"{"b":2},{"a":1}"#));
+        assert_eq!(members(r#"{"b":[1,[2]]},{"a":{"c":[]}}"#), r#"{"members":[{"a":{"c":[]}},{"b":[1,[2]]}],"x":1}"#);
+        assert_eq!(members(""), r#"{"members":[],"x":1}"#);
     }
 }
