@@ -3,7 +3,7 @@
 use crate::row::{Kind, Row, Update};
 use crate::synonyms::node_synonyms;
 use crate::topic_config::scaled;
-use crate::{node_row, node_rows, topic_rows};
+use crate::{group_rows, node_row, node_rows, topic_rows};
 use std::collections::BTreeMap;
 
 /// Where a value comes from; the discriminant is its code in DescribeConfigs.
@@ -100,16 +100,23 @@ fn topic_entry(row: &'static Row, overrides: &BTreeMap<String, String>, node: Ov
     if let Some(value) = overrides.get(row.name) {
         synonyms.push(Synonym { name: row.name, value: Some(value.clone()), source: ConfigSource::Topic });
     }
-    for name in node_synonyms(row.name) {
+    let (first, fallbacks) = node_synonyms(row.name).split_first().map_or((None, &[][..]), |(f, rest)| (Some(f), rest));
+    // Only the first name's default is shown; that of a coarser unit is in force all the same.
+    let mut hidden = None;
+    for name in first.into_iter().chain(fallbacks) {
         for (source, value) in node.layers(name) {
-            synonyms.push(Synonym { name, value, source });
+            if source == ConfigSource::Default && Some(name) != first {
+                hidden = hidden.or_else(|| value.as_deref().map(|value| scaled(name, value)));
+            } else {
+                synonyms.push(Synonym { name, value, source });
+            }
         }
     }
     // Kafka shows values that are set before defaults, whatever name they are set under.
     synonyms.sort_by_key(|synonym| synonym.source == ConfigSource::Default);
     let (value, source) = match synonyms.first() {
         Some(first) => (first.value.as_deref().map(|value| scaled(first.name, value)), first.source),
-        None => (row.default.map(str::to_owned), ConfigSource::Default),
+        None => (hidden.or_else(|| row.default.map(str::to_owned)), ConfigSource::Default),
     };
     let value = value.or_else(|| Some(String::new()).filter(|_| row.kind == Kind::List));
     let mut entry = entry(row, value, source, synonyms);
@@ -131,6 +138,33 @@ pub fn describe_broker(node: Overrides<'_>) -> Vec<ConfigEntry> {
                 None => (None, ConfigSource::Default),
             };
             entry(row, value, source, synonyms)
+        })
+        .collect()
+}
+
+/// All configs of a group: its own, else what the brokers say for groups of its kind, which Kafka shows as defaults.
+#[must_use]
+pub fn describe_group(overrides: &BTreeMap<String, String>, node: Overrides<'_>) -> Vec<ConfigEntry> {
+    group_rows()
+        .iter()
+        .map(|row| {
+            let own = overrides.get(row.name);
+            let behind = node_rows().iter().find(|node| node.name.strip_prefix("group.") == Some(row.name));
+            let fallback = behind.and_then(|behind| node.get(behind.name).or(behind.default)).or(row.default);
+            let (value, source) = match own {
+                Some(value) => (value.as_str(), ConfigSource::Group),
+                None => (fallback.unwrap_or_default(), ConfigSource::Default),
+            };
+            let default = Synonym {
+                name: row.name,
+                value: Some(fallback.unwrap_or_default().to_owned()),
+                source: ConfigSource::Default,
+            };
+            let set =
+                own.map(|value| Synonym { name: row.name, value: Some(value.clone()), source: ConfigSource::Group });
+            let mut entry = entry(row, Some(value.to_owned()), source, set.into_iter().chain([default]).collect());
+            entry.read_only = false;
+            entry
         })
         .collect()
 }

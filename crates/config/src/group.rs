@@ -20,7 +20,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "share.renew.acknowledge.enable", kind: Kind::Boolean, default: Some("true"), valid: "", update: Update::ReadOnly, honoured: Honoured::NotYet },
     Row { name: "share.session.timeout.ms", kind: Kind::Int, default: Some("45000"), valid: "[1,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },
     Row { name: "streams.assignment.interval.ms", kind: Kind::Int, default: Some("1000"), valid: "[0,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },
-    Row { name: "streams.assignor.name", kind: Kind::String, default: None, valid: "", update: Update::ReadOnly, honoured: Honoured::NotYet },
+    Row { name: "streams.assignor.name", kind: Kind::String, default: Some("sticky"), valid: "", update: Update::ReadOnly, honoured: Honoured::NotYet },
     Row { name: "streams.heartbeat.interval.ms", kind: Kind::Int, default: Some("5000"), valid: "[1,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },
     Row { name: "streams.initial.rebalance.delay.ms", kind: Kind::Int, default: Some("3000"), valid: "[0,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },
     Row { name: "streams.num.standby.replicas", kind: Kind::Int, default: Some("0"), valid: "[0,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },

@@ -12,7 +12,7 @@ mod synonyms;
 mod topic;
 mod topic_config;
 
-pub use describe::{ConfigEntry, ConfigSource, Overrides, Synonym, describe_broker, describe_topic};
+pub use describe::{ConfigEntry, ConfigSource, Overrides, Synonym, describe_broker, describe_group, describe_topic};
 pub use node_config::{
     Endpoint, Listener, NodeConfig, QuorumVoter, Roles, SecurityProtocol, Startup, Warning, broker_rows,
 };
@@ -43,6 +43,12 @@ pub fn group_row(name: &str) -> Option<&'static Row> {
 #[must_use]
 pub fn topic_rows() -> &'static [Row] {
     topic::ROWS
+}
+
+/// All group configs, in order of name.
+#[must_use]
+pub fn group_rows() -> &'static [Row] {
+    group::ROWS
 }
 
 /// All node configs, in order of name.

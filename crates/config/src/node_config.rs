@@ -161,6 +161,8 @@ impl NodeConfig {
         let values = Values { set: &set };
         match read(&values) {
             Ok(mut config) if errors.is_empty() => {
+                // The older name follows the newer one, and is shown with it.
+                set.entry("broker.id".to_owned()).or_insert_with(|| config.node_id.to_string());
                 config.set = set;
                 Ok(Startup { config, warnings })
             }

@@ -2,7 +2,8 @@
 
 use crate::{Controller, Decision, VersionedRecord};
 use base::{ErrorCode, NodeId, Refusal};
-use config::{Kind, Row, Update, group_row, node_row, topic_row, validate_topic, words};
+use config::{Honoured, Kind, Row, Update, group_row, node_row, topic_row, validate_topic, words};
+use metadata::check_topic_name;
 use protocol::messages::alter_configs_request::AlterConfigsRequest;
 use protocol::messages::alter_configs_response::{self, AlterConfigsResponse};
 use protocol::messages::config_record::ConfigRecord;
@@ -34,14 +35,14 @@ impl Controller {
         request: &IncrementalAlterConfigsRequest<'_>,
     ) -> Decision<IncrementalAlterConfigsResponse<'static>> {
         let mut records = Vec::new();
-        let mut seen = BTreeSet::new();
+        let once = named_once(request.resources.iter().map(|r| (r.resource_type, &*r.resource_name)));
         let responses = request.resources.iter().map(|resource| {
             let (kind, name) = (resource.resource_type, &*resource.resource_name);
-            let changed = if seen.insert((kind, name.to_owned())) {
+            let changed = if once.contains(&(kind, name)) {
                 let changes = resource.configs.iter().map(|c| (&*c.name, c.config_operation, c.value.as_deref()));
                 self.changed_incrementally(kind, name, changes)
             } else {
-                Err(Refusal::new(ErrorCode::InvalidRequest, "Each resource must appear at most once."))
+                Err(twice())
             };
             let refusal = self.keep(kind, name, changed, request.validate_only, &mut records);
             incremental_alter_configs_response::AlterConfigsResourceResponse {
@@ -61,16 +62,11 @@ impl Controller {
     #[must_use]
     pub fn alter_configs(&self, request: &AlterConfigsRequest<'_>) -> Decision<AlterConfigsResponse<'static>> {
         let mut records = Vec::new();
+        let once = named_once(request.resources.iter().map(|r| (r.resource_type, &*r.resource_name)));
         let responses = request.resources.iter().map(|resource| {
             let (kind, name) = (resource.resource_type, &*resource.resource_name);
-            let given = resource.configs.iter().map(|c| match &c.value {
-                Some(value) => Ok((c.name.to_string(), value.to_string())),
-                None => Err(Refusal::new(
-                    ErrorCode::InvalidConfig,
-                    format!("Null value not supported for config {}", c.name),
-                )),
-            });
-            let changed = given.collect::<Result<Values, Refusal>>();
+            let given = resource.configs.iter().map(|c| (&*c.name, c.value.as_deref()));
+            let changed = if once.contains(&(kind, name)) { replaced(given) } else { Err(twice()) };
             let changed = changed.and_then(|values| self.check_values(kind, name, &values).map(|()| values));
             let refusal = self.keep(kind, name, changed, request.validate_only, &mut records);
             alter_configs_response::AlterConfigsResourceResponse {
@@ -154,7 +150,11 @@ impl Controller {
     fn check_values(&self, kind: i8, name: &str, values: &Values) -> Result<(), Refusal> {
         let invalid = |why: String| Refusal::new(ErrorCode::InvalidConfig, why);
         match kind {
+            kind::TOPIC if name.is_empty() => {
+                Err(Refusal::new(ErrorCode::InvalidRequest, "Default topic resources are not allowed."))
+            }
             kind::TOPIC => {
+                check_topic_name(name).map_err(|why| Refusal::new(ErrorCode::InvalidTopicException, why))?;
                 if self.image.topics().by_name(name).is_none() {
                     let why = format!("The topic '{name}' does not exist.");
                     return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, why));
@@ -162,20 +162,45 @@ impl Controller {
                 validate_topic(values).map_err(invalid)
             }
             kind::BROKER => self.check_broker_values(name, values),
+            kind::GROUP if name.is_empty() => {
+                Err(Refusal::new(ErrorCode::InvalidRequest, "Default group resources are not allowed."))
+            }
             kind::GROUP => {
                 let unknown = values.keys().find(|key| group_row(key).is_none());
                 if let Some(key) = unknown {
                     return Err(invalid(format!("Unknown group config name: {key}")));
                 }
-                values
-                    .iter()
-                    .try_for_each(|(key, value)| group_row(key).map_or(Ok(()), |row| row.check(value)))
-                    .map_err(invalid)
+                let check = |(key, value): (&String, &String)| {
+                    group_row(key).map_or(Ok(()), |row| row.check(value))?;
+                    self.check_group_bounds(key, value)
+                };
+                values.iter().try_for_each(check).map_err(invalid)
             }
             other => {
                 let why = format!("Configs of resource type {other} cannot be changed on this node.");
                 Err(Refusal::new(ErrorCode::InvalidRequest, why))
             }
+        }
+    }
+
+    /// A group's session and heartbeat stay between the bounds that the brokers set for them (KIP-848).
+    fn check_group_bounds(&self, key: &str, value: &str) -> Result<(), String> {
+        let Some((kind, rest)) = key.split_once('.') else { return Ok(()) };
+        let Ok(number) = value.trim().parse::<i64>() else { return Ok(()) };
+        let bound = |which: &str| {
+            let name = format!("group.{kind}.{which}.{rest}");
+            let set = self.settings.node_configs.get(&name).map(String::as_str);
+            let text = set.or_else(|| node_row(&name).and_then(|row| row.default))?;
+            Some((text.trim().parse::<i64>().ok()?, name))
+        };
+        match (bound("min"), bound("max")) {
+            (Some((min, name)), _) if number < min => {
+                Err(format!("{key} must be greater than or equal to {name}, which is {min}"))
+            }
+            (_, Some((max, name))) if number > max => {
+                Err(format!("{key} must be less than or equal to {name}, which is {max}"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -187,17 +212,16 @@ impl Controller {
                 return Err(Refusal::new(ErrorCode::InvalidRequest, why));
             }
         }
-        let fixed: Vec<&str> = values
-            .keys()
-            .filter(|key| node_row(key).is_none_or(|row| row.update == Update::ReadOnly))
-            .map(String::as_str)
-            .collect();
+        // Listeners and their protection are changed by a restart only: to take such a config would be to promise it.
+        let is_fixed = |row: &Row| row.update != Update::ClusterWide || row.honoured == Honoured::Protects;
+        let fixed: Vec<&str> =
+            values.keys().filter(|key| node_row(key).is_none_or(is_fixed)).map(String::as_str).collect();
         if !fixed.is_empty() {
             let why = format!("Cannot update these configs dynamically: Set({})", fixed.join(", "));
             return Err(Refusal::new(ErrorCode::InvalidRequest, why));
         }
         let check = |(key, value): (&String, &String)| node_row(key).map_or(Ok(()), |row| row.check(value));
-        values.iter().try_for_each(check).map_err(|why| Refusal::new(ErrorCode::InvalidConfig, why))
+        values.iter().try_for_each(check).map_err(|why| Refusal::new(ErrorCode::InvalidRequest, why))
     }
 
     /// Adds the records that turn the current values into `changed`, or returns why there is no change.
@@ -232,6 +256,30 @@ impl Controller {
         }
         None
     }
+}
+
+/// The resources that a request names exactly once; what it names more often is refused wherever it stands.
+fn named_once<'a>(named: impl Iterator<Item = (i8, &'a str)>) -> BTreeSet<(i8, &'a str)> {
+    let mut counts: BTreeMap<(i8, &str), usize> = BTreeMap::new();
+    named.for_each(|resource| *counts.entry(resource).or_default() += 1);
+    counts.into_iter().filter(|(_, count)| *count == 1).map(|(resource, _)| resource).collect()
+}
+
+fn twice() -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, "Each resource must appear at most once.")
+}
+
+/// The values that a resource gets in place of all that it has.
+fn replaced<'a>(given: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> Result<Values, Refusal> {
+    let refuse = |why: String| Err(Refusal::new(ErrorCode::InvalidRequest, why));
+    let mut values = Values::new();
+    for (key, value) in given {
+        let Some(value) = value else { return refuse(format!("Null value not supported for {key}")) };
+        if values.insert(key.to_owned(), value.to_owned()).is_some() {
+            return refuse(format!("Error due to duplicate config keys: {key}"));
+        }
+    }
+    Ok(values)
 }
 
 fn row(kind: i8, key: &str) -> Option<&'static Row> {

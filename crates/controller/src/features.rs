@@ -8,6 +8,10 @@ use protocol::messages::update_features_request::{FeatureUpdateKey, UpdateFeatur
 use protocol::messages::update_features_response::{UpdatableFeatureResult, UpdateFeaturesResponse};
 use std::borrow::Cow;
 
+/// Features of Kafka 4.4 beside metadata.version and kraft.version; what is not supported here has level 0.
+const KAFKAS_FEATURES: &[&str] =
+    &["eligible.leader.replicas.version", "group.version", "share.version", "streams.version", "transaction.version"];
+
 /// How a level may go down.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Downgrade {
@@ -17,43 +21,44 @@ enum Downgrade {
 }
 
 impl Controller {
-    /// UpdateFeatures. Before version 2 every feature has its own result; since then the first error is the answer.
+    /// UpdateFeatures: the first error is the answer; before version 2, every feature has a result where there is none. The quorum's own
+    /// level, `kraft_version`, is not in the image.
     #[must_use]
     pub fn update_features(
         &self,
         request: &UpdateFeaturesRequest<'_>,
         version: i16,
+        kraft_version: i16,
     ) -> Decision<UpdateFeaturesResponse<'static>> {
         let mut records: Vec<VersionedRecord> = Vec::new();
         let mut results = Vec::new();
         let mut first_error = None;
         for update in &request.feature_updates {
-            let checked = self.check_update(update, version);
-            let mut result = UpdatableFeatureResult {
-                feature: Cow::Owned(update.feature.to_string()),
-                ..UpdatableFeatureResult::default()
-            };
-            match checked {
+            match self.check_update(update, version, kraft_version) {
+                // What is so already needs no record, and kraft.version must not have one (KIP-853).
+                Ok(()) if self.image.feature(&update.feature) == update.max_version_level => {}
+                Ok(()) if update.feature == KRAFT_VERSION => {}
                 Ok(()) => records.push((level_record(update), 0)),
-                Err(refusal) => {
-                    result.error_code = refusal.code.code();
-                    result.error_message = Some(refusal.message.clone());
-                    first_error.get_or_insert(refusal);
-                }
+                Err(refusal) => first_error = first_error.or(Some(refusal)),
             }
-            results.push(result);
+            results.push(UpdatableFeatureResult {
+                feature: Cow::Owned(update.feature.to_string()),
+                error_message: Some(Cow::Borrowed("The update succeeded.")),
+                ..UpdatableFeatureResult::default()
+            });
         }
         // All or nothing: a cluster half way between two sets of levels helps nobody.
         if first_error.is_some() || request.validate_only {
             records.clear();
         }
         let reply = match first_error {
-            Some(refusal) if version >= 2 => UpdateFeaturesResponse {
+            Some(refusal) => UpdateFeaturesResponse {
                 error_code: refusal.code.code(),
                 error_message: Some(refusal.message),
                 ..UpdateFeaturesResponse::default()
             },
-            _ => UpdateFeaturesResponse {
+            None => UpdateFeaturesResponse {
+                error_message: None,
                 results: if version >= 2 { Vec::new() } else { results },
                 ..UpdateFeaturesResponse::default()
             },
@@ -61,7 +66,7 @@ impl Controller {
         Decision { records, reply }
     }
 
-    fn check_update(&self, update: &FeatureUpdateKey<'_>, version: i16) -> Result<(), Refusal> {
+    fn check_update(&self, update: &FeatureUpdateKey<'_>, version: i16, kraft_version: i16) -> Result<(), Refusal> {
         let name = &*update.feature;
         let invalid = |why: String| Err(Refusal::new(ErrorCode::InvalidUpdateVersion, why));
         let downgrade = match (version, update.upgrade_type) {
@@ -73,14 +78,17 @@ impl Controller {
         };
         let level = update.max_version_level;
         let now = self.image.feature(name);
+        if name == KRAFT_VERSION && level == kraft_version {
+            return Ok(());
+        }
         if name == KRAFT_VERSION {
             return invalid(
                 "kraft.version is set when a cluster is formatted; raising it later is not supported yet.".into(),
             );
         }
         let Some(supported) = supported_feature(name) else {
-            // Level 0 of a feature that is not there is what there is.
-            return if level == 0 && now == 0 {
+            // Level 0 of a feature of Kafka's is what a node without it has.
+            return if level == 0 && KAFKAS_FEATURES.contains(&name) {
                 Ok(())
             } else {
                 invalid(format!("The controller does not support the given feature {name}."))

@@ -304,7 +304,7 @@ fn feature_levels_are_checked() {
             ..FeatureUpdateKey::default()
         };
         let request = UpdateFeaturesRequest { feature_updates: vec![key], ..UpdateFeaturesRequest::default() };
-        let decision = rig.controller.update_features(&request, 2);
+        let decision = rig.controller.update_features(&request, 2, 1);
         rig.commit(decision).error_code
     };
     let invalid = ErrorCode::InvalidUpdateVersion.code();

@@ -20,6 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The most partitions that one request may make, so that its records fit into a batch of the metadata log.
 const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 const TOPIC: i8 = 2;
+/// The topic of the metadata log itself.
+const METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// A topic that is to be made.
 struct Plan {
@@ -56,6 +58,10 @@ impl Controller {
 
     fn plan_topic(&mut self, topic: &CreatableTopic<'_>, budget: &mut usize) -> Result<Plan, Refusal> {
         check_topic_name(&topic.name).map_err(|why| Refusal::new(ErrorCode::InvalidTopicException, why))?;
+        if topic.name == METADATA_TOPIC {
+            let why = format!("Creation of internal topic {METADATA_TOPIC} is prohibited.");
+            return Err(Refusal::new(ErrorCode::InvalidRequest, why));
+        }
         if self.image.topics().by_name(&topic.name).is_some() {
             return Err(Refusal::new(ErrorCode::TopicAlreadyExists, format!("Topic '{}' already exists.", topic.name)));
         }
@@ -162,7 +168,8 @@ impl Controller {
         validate_only: bool,
         records: &mut Vec<VersionedRecord>,
     ) -> CreatableTopicResult<'static> {
-        let topic_id = if validate_only { Uuid::ZERO } else { self.random_uuid() };
+        // As in Kafka, an id is told even of a topic that is only tried.
+        let topic_id = self.random_uuid();
         if !validate_only {
             let name: Cow<'static, str> = Cow::Owned(topic.name.to_string());
             records.push((TopicRecord { name: name.clone(), topic_id, ..TopicRecord::default() }.into(), 0));
@@ -183,6 +190,7 @@ impl Controller {
         CreatableTopicResult {
             name: Cow::Owned(topic.name.to_string()),
             topic_id,
+            error_message: None,
             num_partitions: i32::try_from(plan.assignments.len()).unwrap_or(i32::MAX),
             replication_factor: plan.assignments.first().map_or(-1, |replicas| replicas.len() as i16),
             configs: Some(self.described(&plan.configs)),
@@ -249,30 +257,45 @@ impl Controller {
         let named = request.topic_names.iter().map(|name| (Some(name.to_string()), Uuid::ZERO));
         let states = request.topics.iter().map(|t| (t.name.as_deref().map(str::to_owned), t.topic_id));
         let asked: Vec<_> = if version < 6 { named.collect() } else { states.collect() };
+        // The same words twice, or a topic by its name and by its id: refused, and answered once.
+        let (mut words, mut topics) = (BTreeMap::<_, usize>::new(), BTreeMap::<Uuid, usize>::new());
+        for (name, id) in &asked {
+            *words.entry((name, id)).or_default() += 1;
+            if let Ok((_, topic_id)) = self.find_topic(name.as_deref(), *id) {
+                *topics.entry(topic_id).or_default() += 1;
+            }
+        }
         let mut records = Vec::new();
-        let mut removed = BTreeSet::new();
-        let responses = asked.into_iter().map(|(name, id)| match self.find_topic(name.as_deref(), id) {
-            Ok((found, topic_id)) if self.settings.delete_topic_enable => {
-                if removed.insert(topic_id) {
-                    records.push((RemoveTopicRecord { topic_id, ..RemoveTopicRecord::default() }.into(), 0));
-                }
-                DeletableTopicResult { name: Some(Cow::Owned(found)), topic_id, ..DeletableTopicResult::default() }
+        let mut responses = Vec::new();
+        let mut answered = BTreeSet::new();
+        for (name, id) in &asked {
+            let found = self.find_topic(name.as_deref(), *id);
+            let repeated = words[&(name, id)] > 1;
+            let twofold = found.as_ref().is_ok_and(|(_, topic_id)| topics[topic_id] > 1);
+            let key = match &found {
+                Ok((_, topic_id)) if twofold && !repeated => (None, *topic_id),
+                _ => (name.clone(), *id),
+            };
+            if !answered.insert(key) {
+                continue;
             }
-            outcome => {
-                let refusal = outcome.err().unwrap_or_else(|| {
+            let twice = |why: &'static str| Refusal::new(ErrorCode::InvalidRequest, why);
+            responses.push(match found {
+                _ if repeated => refused_deletion(name.clone(), *id, twice("The topic is named twice.")),
+                Ok((topic, topic_id)) if twofold => {
+                    refused_deletion(Some(topic), topic_id, twice("The topic is named by its name and by its id."))
+                }
+                Ok(_) if !self.settings.delete_topic_enable => {
                     let code = if version < 3 { ErrorCode::InvalidRequest } else { ErrorCode::TopicDeletionDisabled };
-                    Refusal::new(code, "Topic deletion is disabled.")
-                });
-                DeletableTopicResult {
-                    name: name.map(Cow::Owned),
-                    topic_id: id,
-                    error_code: refusal.code.code(),
-                    error_message: Some(refusal.message),
-                    ..DeletableTopicResult::default()
+                    refused_deletion(name.clone(), *id, Refusal::new(code, "Topic deletion is disabled."))
                 }
-            }
-        });
-        let responses = responses.collect();
+                Ok((topic, topic_id)) => {
+                    records.push((RemoveTopicRecord { topic_id, ..RemoveTopicRecord::default() }.into(), 0));
+                    DeletableTopicResult { name: Some(Cow::Owned(topic)), topic_id, ..DeletableTopicResult::default() }
+                }
+                Err(refusal) => refused_deletion(name.clone(), *id, refusal),
+            });
+        }
         Decision { records, reply: DeleteTopicsResponse { responses, ..DeleteTopicsResponse::default() } }
     }
 
@@ -306,7 +329,8 @@ impl Controller {
         let mut records = Vec::new();
         let mut budget = PARTITIONS_PER_REQUEST_MAX;
         let mut results = Vec::new();
-        for topic in &request.topics {
+        let mut answered = BTreeSet::new();
+        for topic in request.topics.iter().filter(|topic| answered.insert(&*topic.name)) {
             let added = if twice.contains(&*topic.name) {
                 Err(Refusal::new(ErrorCode::InvalidRequest, "Duplicate topic name."))
             } else {
@@ -379,6 +403,16 @@ fn take(budget: &mut usize, partitions: i32) -> Result<(), Refusal> {
             );
             Err(Refusal::new(ErrorCode::PolicyViolation, why))
         }
+    }
+}
+
+fn refused_deletion(name: Option<String>, topic_id: Uuid, refusal: Refusal) -> DeletableTopicResult<'static> {
+    DeletableTopicResult {
+        name: name.map(Cow::Owned),
+        topic_id,
+        error_code: refusal.code.code(),
+        error_message: Some(refusal.message),
+        ..DeletableTopicResult::default()
     }
 }
 

@@ -7,6 +7,8 @@ use base::{ErrorCode, Monotonic, SeededRng, Uuid};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The epoch of a request that wants no session, or closes the one that it names.
+const SESSIONLESS: i32 = -1;
 /// How long a session is safe from eviction.
 const EVICTION_AGE_MS: i64 = 120_000;
 
@@ -151,7 +153,7 @@ impl FetchSessions {
         now: Monotonic,
         request: SessionRequest,
     ) -> Result<(FetchKind, Vec<(PartitionKey, PartitionRequest)>), ErrorCode> {
-        if request.epoch <= 0 {
+        if request.epoch == 0 || request.epoch == SESSIONLESS {
             if request.session_id != 0 {
                 self.sessions.remove(&request.session_id);
             }
@@ -178,7 +180,7 @@ impl FetchSessions {
     }
 
     fn open(&mut self, now: Monotonic, request: &SessionRequest) -> Option<i32> {
-        if request.partitions.is_empty() || self.slots == 0 {
+        if self.slots == 0 {
             return None;
         }
         if self.sessions.len() >= self.slots {

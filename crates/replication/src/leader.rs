@@ -87,7 +87,7 @@ impl Leader {
     /// NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH (R05).
     pub fn check(&self, believed: LeaderEpoch) -> Result<(), Refusal> {
         let refuse = |code, why: String| Err(Refusal::new(code, why));
-        if believed.0 >= 0 && believed < self.epoch {
+        if believed != LeaderEpoch::NONE && believed < self.epoch {
             return refuse(
                 ErrorCode::FencedLeaderEpoch,
                 format!("epoch {believed} is over, this is epoch {}", self.epoch),

@@ -1,5 +1,11 @@
 //! One file per API: each takes what it needs of the node and a decoded request, and gives a reply.
 
+/// What may be done with a topic where no authorizer says otherwise, as a bit set of `AclOperation` codes (KIP-430): Read, Write, Create,
+/// Delete, Alter, Describe, DescribeConfigs, AlterConfigs.
+pub(crate) const TOPIC_OPERATIONS: i32 = 3576;
+/// The same for the cluster: Create, Alter, Describe, ClusterAction, DescribeConfigs, AlterConfigs, IdempotentWrite.
+pub(crate) const CLUSTER_OPERATIONS: i32 = 8096;
+
 pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 pub(crate) mod create_partitions;

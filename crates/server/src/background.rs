@@ -117,7 +117,9 @@ impl Background {
 
     /// Removes what was renamed long enough ago.
     fn remove_folders(&self, now: Monotonic) {
-        let delay_ms = self.broker.config.number("log.segment.delete.delay.ms");
+        let name = "log.segment.delete.delay.ms";
+        let delay = crate::broker::broker_config(&self.broker.config, &self.broker.image(), name);
+        let delay_ms = delay.and_then(|delay| delay.parse().ok()).unwrap_or(60_000);
         let removed = self.broker.partitions.take_removed();
         let mut doomed = self.doomed.lock();
         doomed.extend(removed.into_iter().map(|path| (now.plus_millis(delay_ms), path)));

@@ -8,7 +8,7 @@ use crate::producer_ids::ProducerIds;
 use crate::quorum::MetadataQuorum;
 use arc_swap::ArcSwap;
 use base::{BrokerEpoch, Clock, ErrorCode, Monotonic, NodeId, ProducerId, Refusal, Uuid};
-use config::{ConfigEntry, NodeConfig, Overrides, describe_broker, describe_topic};
+use config::{ConfigEntry, NodeConfig, Overrides, describe_broker, describe_group, describe_topic};
 use controller::{Controller, Decision};
 use metadata::MetadataImage;
 use parking_lot::Mutex;
@@ -23,6 +23,17 @@ use tokio::sync::Notify;
 
 /// The client id under which Kafka's own tools may write to internal topics.
 pub(crate) const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+/// The type of a broker's configs among all that have some.
+pub(crate) const BROKER_CONFIGS: i8 = 4;
+
+/// What is in force of a broker's config: set for this broker, for all of them, in its file, or the default.
+pub(crate) fn broker_config(config: &NodeConfig, image: &MetadataImage, name: &str) -> Option<String> {
+    let set = |of: &str| {
+        image.configs(BROKER_CONFIGS, of).find(|(key, _)| *key == name).map(|(_, value)| value.trim().to_owned())
+    };
+    set(&config.node_id.to_string()).or_else(|| set("")).or_else(|| config.value(name).map(str::to_owned))
+}
 
 /// A log dir with its committer.
 pub(crate) struct LogDirHandle {
@@ -142,9 +153,15 @@ impl Broker {
         timeout_ms: i32,
         decide: impl FnOnce(&mut Controller) -> Decision<R>,
     ) -> Result<R, Refusal> {
+        if timeout_ms <= 0 {
+            return Err(Refusal::new(
+                ErrorCode::RequestTimedOut,
+                "the request allowed no time, so nothing was changed",
+            ));
+        }
         let now = self.clock.wall();
         let (reply, needed) = self.quorum.submit(now, |controller, _| Ok(decide(controller)))?;
-        let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0).max(1));
+        let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
         match tokio::time::timeout(timeout, self.quorum.committed(needed)).await {
             Ok(committed) => committed.map(|()| reply),
             Err(_) => {
@@ -222,6 +239,12 @@ impl Broker {
     /// All configs of this broker.
     pub(crate) fn broker_config_entries(&self, image: &MetadataImage) -> Vec<ConfigEntry> {
         self.with_overrides(image, describe_broker)
+    }
+
+    /// All configs of a group, whether there is such a group or not.
+    pub(crate) fn group_config_entries(&self, image: &MetadataImage, group: &str) -> Vec<ConfigEntry> {
+        let own = Self::configs(image, 32, group);
+        self.with_overrides(image, |node| describe_group(&own, node))
     }
 
     /// The configs that are set for all brokers.

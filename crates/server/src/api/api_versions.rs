@@ -28,10 +28,12 @@ pub(crate) fn handle(
             version: request.client_software_version.to_string(),
         };
     }
-    if let (5.., Some(cluster_id)) = (to.version, &request.cluster_id)
-        && (**cluster_id != *broker.cluster_id || request.node_id != broker.node_id.0)
-    {
-        return to.now(&failed(ErrorCode::RebootstrapRequired));
+    // KIP-1242: a client that believes in another cluster or node behind this address looks them all up again.
+    match (to.version, &request.cluster_id, request.node_id) {
+        (..5, ..) | (_, None, -1) => {}
+        (_, None, _) | (_, Some(_), -1) => return to.now(&failed(ErrorCode::InvalidRequest)),
+        (_, Some(cluster), node) if **cluster == *broker.cluster_id && node == broker.node_id.0 => {}
+        _ => return to.now(&failed(ErrorCode::RebootstrapRequired)),
     }
     to.now(&response(broker, session, to.version))
 }

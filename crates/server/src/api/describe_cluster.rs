@@ -1,5 +1,6 @@
 //! DescribeCluster (KIP-700, KIP-919, KIP-1073): the cluster's id, its brokers as this listener sees them, or its controllers.
 
+use super::CLUSTER_OPERATIONS;
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
 use crate::session::Session;
@@ -39,6 +40,11 @@ pub(crate) fn handle(broker: &Broker, session: &Session, to: ReplyTo, request: &
         endpoint_type: wanted,
         cluster_id: Cow::Owned(broker.cluster_id.clone()),
         controller_id: controller_id.0,
+        cluster_authorized_operations: if request.include_cluster_authorized_operations {
+            CLUSTER_OPERATIONS
+        } else {
+            i32::MIN
+        },
         brokers: brokers
             .into_iter()
             .map(|endpoint| DescribeClusterBroker {

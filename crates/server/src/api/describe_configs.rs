@@ -71,6 +71,7 @@ fn entries(broker: &Broker, asked: &DescribeConfigsResource<'_>) -> Result<Vec<C
                 Err(Refusal::new(ErrorCode::InvalidRequest, why))
             }
         },
+        resource::GROUP if !name.is_empty() => Ok(broker.group_config_entries(&image, name)),
         other => {
             let why = format!("resource type {other} has no configs on this node");
             Err(Refusal::new(ErrorCode::InvalidRequest, why))

@@ -2,7 +2,7 @@
 
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
-use base::ErrorCode;
+use base::{ErrorCode, Uuid};
 use net::Reply;
 use protocol::messages::describe_quorum_request::DescribeQuorumRequest;
 use protocol::messages::describe_quorum_response::{
@@ -10,47 +10,49 @@ use protocol::messages::describe_quorum_response::{
 };
 use std::borrow::Cow;
 
+/// The first version that names voters' directories and endpoints (KIP-853); older ones cannot carry them.
+const DIRECTORIES_SINCE: i16 = 2;
+
 const METADATA_TOPIC: &str = "__cluster_metadata";
 
 pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &DescribeQuorumRequest<'_>) -> Reply {
+    if !asks_for_the_quorum(request) {
+        return to.now(&unknown(request));
+    }
     let status = broker.quorum.status(broker.clock.wall());
     let topics = request.topics.iter().map(|topic| TopicData {
         topic_name: Cow::Borrowed(&topic.topic_name),
         partitions: topic
             .partitions
             .iter()
-            .map(|asked| {
-                if topic.topic_name != METADATA_TOPIC || asked.partition_index != 0 {
-                    return PartitionData {
-                        partition_index: asked.partition_index,
-                        error_code: ErrorCode::UnknownTopicOrPartition.code(),
-                        ..PartitionData::default()
-                    };
-                }
-                PartitionData {
-                    partition_index: 0,
-                    leader_id: status.leader.0,
-                    leader_epoch: status.epoch.0,
-                    high_watermark: status.high_watermark.0,
-                    current_voters: status
-                        .voters
-                        .iter()
-                        .map(|voter| ReplicaState {
-                            replica_id: voter.node.0,
-                            replica_directory_id: voter.directory_id,
-                            log_end_offset: voter.log_end_offset.0,
-                            last_fetch_timestamp: voter.last_fetch.0,
-                            last_caught_up_timestamp: voter.last_caught_up.0,
-                            ..ReplicaState::default()
-                        })
-                        .collect(),
-                    ..PartitionData::default()
-                }
+            .map(|_| PartitionData {
+                partition_index: 0,
+                leader_id: status.leader.0,
+                leader_epoch: status.epoch.0,
+                high_watermark: status.high_watermark.0,
+                current_voters: status
+                    .voters
+                    .iter()
+                    .map(|voter| ReplicaState {
+                        replica_id: voter.node.0,
+                        replica_directory_id: if to.version >= DIRECTORIES_SINCE {
+                            voter.directory_id
+                        } else {
+                            Uuid::ZERO
+                        },
+                        log_end_offset: voter.log_end_offset.0,
+                        last_fetch_timestamp: voter.last_fetch.0,
+                        last_caught_up_timestamp: voter.last_caught_up.0,
+                        ..ReplicaState::default()
+                    })
+                    .collect(),
+                ..PartitionData::default()
             })
             .collect(),
         ..TopicData::default()
     });
-    let nodes = broker.controller_endpoints().into_iter().map(|endpoint| Node {
+    let endpoints = if to.version >= DIRECTORIES_SINCE { broker.controller_endpoints() } else { Vec::new() };
+    let nodes = endpoints.into_iter().map(|endpoint| Node {
         node_id: endpoint.node.0,
         listeners: vec![Listener {
             name: Cow::Owned(endpoint.listener),
@@ -65,4 +67,30 @@ pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &DescribeQuorumReque
         nodes: nodes.collect(),
         ..DescribeQuorumResponse::default()
     })
+}
+
+/// The one partition that has a quorum, and nothing else beside it.
+fn asks_for_the_quorum(request: &DescribeQuorumRequest<'_>) -> bool {
+    match &request.topics[..] {
+        [topic] => {
+            topic.topic_name == METADATA_TOPIC
+                && matches!(&topic.partitions[..], [partition] if partition.partition_index == 0)
+        }
+        _ => false,
+    }
+}
+
+fn unknown(request: &DescribeQuorumRequest<'_>) -> DescribeQuorumResponse<'static> {
+    let refused = |partition_index| PartitionData {
+        partition_index,
+        error_code: ErrorCode::UnknownTopicOrPartition.code(),
+        error_message: Some(Cow::Borrowed("only partition 0 of __cluster_metadata has a quorum")),
+        ..PartitionData::default()
+    };
+    let topics = request.topics.iter().map(|topic| TopicData {
+        topic_name: Cow::Owned(topic.topic_name.to_string()),
+        partitions: topic.partitions.iter().map(|asked| refused(asked.partition_index)).collect(),
+        ..TopicData::default()
+    });
+    DescribeQuorumResponse { topics: topics.collect(), ..DescribeQuorumResponse::default() }
 }

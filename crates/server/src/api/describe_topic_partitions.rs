@@ -1,5 +1,6 @@
 //! DescribeTopicPartitions (KIP-966): topics and partitions page by page, in name order, with a cursor.
 
+use super::TOPIC_OPERATIONS;
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
 use base::ErrorCode;
@@ -16,19 +17,19 @@ use std::collections::BTreeSet;
 pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &DescribeTopicPartitionsRequest<'_>) -> Reply {
     let image = broker.image();
     let from = request.cursor.as_ref().map_or((String::new(), 0), |c| (c.topic_name.to_string(), c.partition_index));
-    if from.1 < 0 {
-        tracing::debug!(partition = from.1, "a DescribeTopicPartitions cursor is negative: starting at partition 0");
-    }
     let all: BTreeSet<String> = if request.topics.is_empty() {
         image.topics().names().map(str::to_owned).collect()
     } else {
         request.topics.iter().map(|topic| topic.name.to_string()).collect()
     };
+    if from.1 < 0 || (request.cursor.is_some() && !request.topics.is_empty() && !all.contains(&from.0)) {
+        return to.now(&bad_cursor(&all));
+    }
     let limit = request.response_partition_limit.clamp(1, broker.config.max_request_partition_size_limit.max(1));
     let mut page =
         Page { left: usize::try_from(limit).unwrap_or(1), response: DescribeTopicPartitionsResponse::default() };
     for name in all.range(from.0.clone()..) {
-        let first = if *name == from.0 { from.1.max(0) } else { 0 };
+        let first = if *name == from.0 { from.1 } else { 0 };
         if page.is_full(name, first) {
             break;
         }
@@ -43,6 +44,16 @@ pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &DescribeTopicPartit
         }
     }
     to.now(&page.response)
+}
+
+/// A cursor stands at a partition of a topic that is asked for.
+fn bad_cursor(asked: &BTreeSet<String>) -> DescribeTopicPartitionsResponse<'static> {
+    let topics = asked.iter().map(|name| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(Cow::Owned(name.clone())),
+        ..DescribeTopicPartitionsResponseTopic::default()
+    });
+    DescribeTopicPartitionsResponse { topics: topics.collect(), ..DescribeTopicPartitionsResponse::default() }
 }
 
 struct Page {
@@ -68,6 +79,7 @@ impl Page {
             error_code: code.code(),
             name: Some(Cow::Owned(name.to_owned())),
             is_internal: metadata::is_internal_topic(name),
+            topic_authorized_operations: TOPIC_OPERATIONS,
             ..DescribeTopicPartitionsResponseTopic::default()
         });
     }
@@ -85,6 +97,7 @@ impl Page {
             name: Some(Cow::Owned(topic.name().to_string())),
             topic_id: topic.id(),
             is_internal: broker.is_internal(topic.name()),
+            topic_authorized_operations: TOPIC_OPERATIONS,
             partitions,
             ..DescribeTopicPartitionsResponseTopic::default()
         });

@@ -76,7 +76,7 @@ fn read_one(plan: &Plan, target: &Target, left: usize, nothing_yet: bool) -> Res
         offset: target.offset,
         bytes_max: left.min(target.bytes_max),
         // KIP-74: the first batch is returned even when it is larger than the limits, so that no consumer is stuck.
-        at_least_one: nothing_yet && plan.bytes_max > 0,
+        at_least_one: nothing_yet,
         isolation: plan.isolation,
         current_leader_epoch: target.current_leader_epoch,
         last_fetched_epoch: target.last_fetched_epoch,

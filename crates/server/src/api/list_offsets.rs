@@ -27,6 +27,7 @@ const READ_COMMITTED: i8 = 1;
 
 pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &ListOffsetsRequest<'_>) -> Reply {
     let twice = named_twice(request);
+    let mut told = BTreeSet::new();
     let isolation = match (request.replica_id, request.isolation_level) {
         (CONSUMER, READ_COMMITTED) => Isolation::ReadCommitted,
         (CONSUMER, _) => Isolation::ReadUncommitted,
@@ -37,6 +38,11 @@ pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &ListOffsetsRequest<
         partitions: topic
             .partitions
             .iter()
+            .filter(|wanted| {
+                // What is named twice is refused once.
+                let named = (&*topic.name, wanted.partition_index);
+                !twice.contains(&named) || told.insert(named)
+            })
             .map(|wanted| {
                 let found = if twice.contains(&(&*topic.name, wanted.partition_index)) {
                     Err(Refusal::new(ErrorCode::InvalidRequest, "the request names this partition twice"))

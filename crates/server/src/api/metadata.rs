@@ -1,6 +1,7 @@
 //! Metadata: brokers, topics and partitions as this listener's clients should see them; makes missing topics when both the node
 //! and the client allow it.
 
+use super::{CLUSTER_OPERATIONS, TOPIC_OPERATIONS};
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
 use crate::session::Session;
@@ -23,36 +24,75 @@ enum Asked {
 }
 
 pub(crate) fn handle(broker: &Arc<Broker>, session: &Session, to: ReplyTo, request: &MetadataRequest<'_>) -> Reply {
-    let asked = match asked(to.version, request) {
-        Ok(asked) => asked,
-        Err(reason) => return Reply::Close(reason),
-    };
+    let Some(asked) = asked(to.version, request) else { return to.now(&ids_refused(request)) };
     let listener = session.listener_name().to_owned();
     let image = broker.image();
     let missing = missing_names(&image, &asked);
     if missing.is_empty() || !request.allow_auto_topic_creation || !broker.config.auto_create_topics_enable {
-        return to.now(&response(broker, &image, to.version, &asked, &listener, &[]));
+        let mut answer = response(broker, &image, to.version, &asked, &listener, &[]);
+        add_operations(request.into(), &mut answer);
+        return to.now(&answer);
     }
     let broker = Arc::clone(broker);
+    let wanted = Operations::from(request);
     Reply::Later(Box::pin(async move {
         let created = super::create_topics::create_missing(&broker, &missing).await;
-        to.later(&response(&broker, &broker.image(), to.version, &asked, &listener, &created))
+        let mut answer = response(&broker, &broker.image(), to.version, &asked, &listener, &created);
+        add_operations(wanted, &mut answer);
+        to.later(&answer)
     }))
 }
 
-fn asked(version: i16, request: &MetadataRequest<'_>) -> Result<Asked, String> {
-    let Some(topics) = &request.topics else { return Ok(Asked::Everything) };
+/// Whose authorized operations the client wants to know (KIP-430).
+struct Operations {
+    cluster: bool,
+    topics: bool,
+}
+
+impl From<&MetadataRequest<'_>> for Operations {
+    fn from(request: &MetadataRequest<'_>) -> Self {
+        Self {
+            cluster: request.include_cluster_authorized_operations,
+            topics: request.include_topic_authorized_operations,
+        }
+    }
+}
+
+fn add_operations(wanted: Operations, answer: &mut MetadataResponse<'_>) {
+    if wanted.cluster {
+        answer.cluster_authorized_operations = CLUSTER_OPERATIONS;
+    }
+    if wanted.topics {
+        let known = answer.topics.iter_mut().filter(|topic| topic.error_code == ErrorCode::None.code());
+        known.for_each(|topic| topic.topic_authorized_operations = TOPIC_OPERATIONS);
+    }
+}
+
+/// Versions 10 and 11 have a field for ids that no broker could look up yet: the topics are refused, and nothing else is said.
+fn ids_refused(request: &MetadataRequest<'_>) -> MetadataResponse<'static> {
+    let topics = request.topics.iter().flatten().map(|topic| MetadataResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(Cow::Owned(topic.name.as_deref().unwrap_or_default().to_owned())),
+        topic_id: topic.topic_id,
+        ..MetadataResponseTopic::default()
+    });
+    MetadataResponse { topics: topics.collect(), ..MetadataResponse::default() }
+}
+
+/// What is asked about; `None` when it is named by id in a version before 12.
+fn asked(version: i16, request: &MetadataRequest<'_>) -> Option<Asked> {
+    let Some(topics) = &request.topics else { return Some(Asked::Everything) };
     if version == 0 && topics.is_empty() {
-        return Ok(Asked::Everything);
+        return Some(Asked::Everything);
     }
     let ids: BTreeSet<Uuid> = topics.iter().map(|topic| topic.topic_id).filter(|id| *id != Uuid::ZERO).collect();
     if version < 12 && (!ids.is_empty() || topics.iter().any(|topic| topic.name.is_none())) {
-        return Err(format!("Metadata version {version} asks by topic id, which versions 12 and newer may"));
+        return None;
     }
     if !ids.is_empty() {
-        return Ok(Asked::Ids(ids));
+        return Some(Asked::Ids(ids));
     }
-    Ok(Asked::Names(topics.iter().filter_map(|topic| topic.name.as_deref()).map(str::to_owned).collect()))
+    Some(Asked::Names(topics.iter().filter_map(|topic| topic.name.as_deref()).map(str::to_owned).collect()))
 }
 
 fn missing_names(image: &MetadataImage, asked: &Asked) -> Vec<String> {

@@ -12,7 +12,6 @@ use protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
 use protocol::wire::Records;
-use record::Codec;
 use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -20,6 +19,13 @@ use tokio::sync::Notify;
 /// The first version whose batches may be zstd (KIP-110).
 const ZSTD_SINCE: i16 = 7;
 const ACKS_ALL: i16 = -1;
+/// Where a batch says its format.
+const MAGIC_AT: usize = 16;
+/// Where the low byte of a batch's attributes stands.
+const ATTRIBUTES_AT: usize = 22;
+const TRANSACTIONAL: u8 = 0x10;
+const CODEC_MASK: u8 = 0x07;
+const ZSTD: u8 = 4;
 
 /// What one partition of the request still waits for.
 struct PendingAck {
@@ -35,10 +41,15 @@ pub(crate) fn handle(broker: &Arc<Broker>, session: &Session, to: ReplyTo, reque
     let mut pending = Vec::new();
     let mut response = ProduceResponse::default();
     let mut failed = None;
-    for (topic_index, topic) in request.topic_data.iter().enumerate() {
+    let refused = transaction_refused(request);
+    for topic in request.topic_data.iter().filter(|topic| !topic.partition_data.is_empty()) {
+        let topic_index = response.responses.len();
         let mut answers = Vec::with_capacity(topic.partition_data.len());
         for (index, data) in topic.partition_data.iter().enumerate() {
-            let outcome = produce_one(broker, session, to, request, topic, data);
+            let outcome = match &refused {
+                Some(refusal) => Err(refusal.clone().into()),
+                None => produce_one(broker, session, to, request, topic, data),
+            };
             if let Err(error) = &outcome {
                 failed = Some(error.refusal.clone());
             }
@@ -121,6 +132,31 @@ async fn wait_for_acks(
     }
 }
 
+/// Why nothing of the request is appended, when it holds transactional batches: the producer of one names its transactional id, and
+/// no transaction is open on a node that has no transaction coordinator yet. Appended, such a batch would hold back the last stable
+/// offset for ever, since no marker would end it.
+fn transaction_refused(request: &ProduceRequest<'_>) -> Option<Refusal> {
+    let mut all = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    all.any(|data| attributes(data) & TRANSACTIONAL != 0).then(|| match &request.transactional_id {
+        None => Refusal::new(
+            ErrorCode::TransactionalIdAuthorizationFailed,
+            "a transactional batch came without its producer's transactional id",
+        ),
+        Some(_) => Refusal::new(
+            ErrorCode::InvalidTxnState,
+            "no transaction is open for this partition: this node does not coordinate transactions yet",
+        ),
+    })
+}
+
+/// The low byte of the attributes of a partition's batch; 0 when there is none, and of older formats.
+fn attributes(data: &PartitionProduceData<'_>) -> u8 {
+    match &data.records {
+        Records::Bytes(bytes) if bytes.get(MAGIC_AT) == Some(&2) => bytes.get(ATTRIBUTES_AT).copied().unwrap_or(0),
+        Records::Bytes(_) | Records::Null | Records::Spliced(_) => 0,
+    }
+}
+
 /// Why one partition's batch was not appended.
 struct ProduceError {
     refusal: Refusal,
@@ -173,11 +209,13 @@ fn produce_one(
     };
     let policy = partition.produce_policy(broker.clock.wall());
     let mut scratch = session.scratch();
-    let batch = record::validate(bytes, &policy, &mut scratch).map_err(rejected)?;
-    if to.version < ZSTD_SINCE && batch.codec() == Codec::Zstd {
+    // What the producer sent counts, not what the topic makes of it: an old producer may write to a topic that is kept in zstd.
+    if to.version < ZSTD_SINCE && attributes(data) & CODEC_MASK == ZSTD {
         let why = format!("zstd needs Produce version {ZSTD_SINCE} or newer, this is version {}", to.version);
         return Err(Refusal::new(ErrorCode::UnsupportedCompressionType, why).into());
     }
+    let batch =
+        record::validate(bytes, &policy, &mut scratch).map_err(|rejection| rejected(rejection, bytes, &partition))?;
     let appended = partition.append(&batch, request.acks, broker.clock.wall());
     match appended {
         Ok(appended) => {
@@ -198,9 +236,14 @@ fn moved(refusal: &Refusal) -> bool {
     matches!(refusal.code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch)
 }
 
-fn rejected(rejection: record::Rejection) -> ProduceError {
+/// As in Kafka, the log's start travels with what the records themselves did wrong, not with bytes that are no batch.
+fn rejected(rejection: record::Rejection, bytes: &[u8], partition: &Partition) -> ProduceError {
+    let is_one_batch = record::BatchHeader::parse(bytes).is_ok_and(|header| header.size == bytes.len());
+    let about_records =
+        is_one_batch && !matches!(rejection.code, ErrorCode::CorruptMessage | ErrorCode::MessageTooLarge);
     ProduceError {
         record_errors: rejection.record_errors,
+        log_start_offset: if about_records { partition.log_start_offset() } else { Offset::NONE },
         ..ProduceError::from(Refusal::new(rejection.code, rejection.message))
     }
 }

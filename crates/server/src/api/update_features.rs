@@ -10,10 +10,12 @@ use std::sync::Arc;
 pub(crate) fn handle(broker: &Arc<Broker>, to: ReplyTo, request: UpdateFeaturesRequest<'_>) -> Reply {
     let request = request.into_owned();
     let broker = Arc::clone(broker);
+    let kraft_version = broker.quorum.kraft_version();
     Reply::Later(Box::pin(async move {
         let timeout_ms = request.timeout_ms;
-        let outcome =
-            broker.controller_call(timeout_ms, |controller| controller.update_features(&request, to.version)).await;
+        let outcome = broker
+            .controller_call(timeout_ms, |controller| controller.update_features(&request, to.version, kraft_version))
+            .await;
         let response = outcome.unwrap_or_else(|refusal| UpdateFeaturesResponse {
             error_code: refusal.code.code(),
             error_message: Some(refusal.message),

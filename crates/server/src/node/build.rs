@@ -102,13 +102,16 @@ fn build_or(
         group_settings(config),
         SeededRng::new(rng.next_u64()),
     );
-    let publisher = publisher(config, &partitions, &groups, &image);
+    let quotas = Arc::new(ConnectionQuotas::new(
+        connection_limits(config, &MetadataImage::default()).map_err(StartError::Configuration)?,
+    ));
+    let publisher = publisher(config, &partitions, &groups, &image, &quotas);
     let metadata_dir = dirs.handles.iter().find(|handle| handle.dir.path() == config.metadata_log_dir);
     let committer = Arc::clone(&metadata_dir.expect("the metadata dir is one of the node's").committer);
     let quorum = MetadataQuorum::new(loaded, committer, publisher, clock.wall());
     quorum.activate(clock.wall(), &bootstrap)?;
     partitions.put_strays_aside();
-    let listeners = bind(config, &metrics)?;
+    let listeners = bind(config, &metrics, &quotas)?;
     let epoch = register(config, environment, &quorum, &dirs.handles, &listeners, &dirs.cluster_id, rng)?;
     let broker = Arc::new(Broker {
         clock: Arc::clone(clock),
@@ -136,11 +139,20 @@ fn publisher(
     partitions: &Arc<Partitions>,
     groups: &Arc<GroupCoordinator>,
     image: &Arc<ArcSwap<MetadataImage>>,
+    quotas: &Arc<ConnectionQuotas>,
 ) -> Publisher {
+    let quotas = Arc::clone(quotas);
     let (partitions, image, config) = (Arc::clone(partitions), Arc::clone(image), Arc::clone(config));
     let groups = Arc::clone(groups);
     let first = AtomicBool::new(true);
     Box::new(move |new: &MetadataImage, changes: &Changes| {
+        let is_first = first.load(Ordering::Acquire);
+        if is_first || changes.configs.iter().any(|(kind, _)| *kind == crate::broker::BROKER_CONFIGS) {
+            match connection_limits(&config, new) {
+                Ok(limits) => quotas.set_limits(limits),
+                Err(why) => tracing::error!(%why, "the limits of connections stay as they are"),
+            }
+        }
         if first.swap(false, Ordering::AcqRel) {
             // Topics of a snapshot come with no change of their own.
             let all = new.topics().iter().map(metadata::TopicImage::id);
@@ -152,6 +164,24 @@ fn publisher(
             groups.publish(new, changes);
         }
         image.store(Arc::new(new.clone()));
+    })
+}
+
+/// How many connections may be open, as the node's file or a dynamic config says.
+fn connection_limits(config: &NodeConfig, image: &MetadataImage) -> Result<QuotaLimits, String> {
+    let value = |name: &str| crate::broker::broker_config(config, image, name).unwrap_or_default();
+    let limit = |name: &str| value(name).parse().unwrap_or(usize::MAX);
+    let mut per_ip_overrides = BTreeMap::new();
+    for word in config::words(&value("max.connections.per.ip.overrides")) {
+        let parsed = word.rsplit_once(':').and_then(|(ip, max)| Some((ip.parse().ok()?, max.parse().ok()?)));
+        let (ip, max) =
+            parsed.ok_or_else(|| format!("`{word}` in max.connections.per.ip.overrides is not ADDRESS:COUNT"))?;
+        per_ip_overrides.insert(ip, max);
+    }
+    Ok(QuotaLimits {
+        connections_max: limit("max.connections"),
+        connections_per_ip_max: limit("max.connections.per.ip"),
+        per_ip_overrides,
     })
 }
 
@@ -168,25 +198,11 @@ fn controller_endpoints(config: &NodeConfig, listeners: &Bound) -> Vec<NodeEndpo
     controllers.map(endpoint).collect()
 }
 
-fn bind(config: &NodeConfig, metrics: &Arc<Metrics>) -> Result<Bound, StartError> {
-    let limit = |name: &str| usize::try_from(config.number(name)).unwrap_or(usize::MAX);
-    let mut per_ip_overrides = BTreeMap::new();
-    for word in config::words(config.value("max.connections.per.ip.overrides").unwrap_or_default()) {
-        let parsed = word.rsplit_once(':').and_then(|(ip, max)| Some((ip.parse().ok()?, max.parse().ok()?)));
-        let wrong =
-            || StartError::Configuration(format!("`{word}` in max.connections.per.ip.overrides is not ADDRESS:COUNT"));
-        let (ip, max) = parsed.ok_or_else(wrong)?;
-        per_ip_overrides.insert(ip, max);
-    }
-    let quotas = Arc::new(ConnectionQuotas::new(QuotaLimits {
-        connections_max: limit("max.connections"),
-        connections_per_ip_max: limit("max.connections.per.ip"),
-        per_ip_overrides,
-    }));
+fn bind(config: &NodeConfig, metrics: &Arc<Metrics>, quotas: &Arc<ConnectionQuotas>) -> Result<Bound, StartError> {
     let idle_ms = config.number("connections.max.idle.ms");
     let mut bound = Vec::new();
     for listener in &config.listeners {
-        let mut options = ListenerOptions::new(&listener.name, Arc::clone(&quotas));
+        let mut options = ListenerOptions::new(&listener.name, Arc::clone(quotas));
         options.backlog = i32::try_from(config.number("socket.listen.backlog.size")).unwrap_or(50);
         options.request_bytes_max = config.request_bytes_max;
         options.idle_max = u64::try_from(idle_ms).ok().map(Duration::from_millis);

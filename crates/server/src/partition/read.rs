@@ -99,7 +99,7 @@ impl Partition {
             diverging: None,
         };
         if request.last_fetched_epoch.0 >= 0
-            && let Some(diverging) = diverging(&state, request)
+            && let Some(diverging) = diverging(&state, request)?
         {
             outcome.diverging = Some(diverging);
             return Ok(outcome);
@@ -184,11 +184,15 @@ impl Partition {
 }
 
 /// Where the log of a reader that last saw an epoch departs from this one (KIP-595).
-fn diverging(state: &State, request: &ReadRequest) -> Option<(LeaderEpoch, Offset)> {
+fn diverging(state: &State, request: &ReadRequest) -> Result<Option<(LeaderEpoch, Offset)>, Refusal> {
     let asked = request.last_fetched_epoch;
     match state.log.epochs().end_of(asked, state.log.log_end()) {
-        Some((epoch, end)) if epoch < asked || end < request.offset => Some((epoch, end)),
-        _ => None,
+        Some((epoch, end)) if epoch < asked || end < request.offset => Ok(Some((epoch, end))),
+        Some(_) => Ok(None),
+        None => {
+            let why = format!("this log knows nothing of epoch {asked}, which the reader's last record is of");
+            Err(Refusal::new(ErrorCode::OffsetOutOfRange, why))
+        }
     }
 }
 

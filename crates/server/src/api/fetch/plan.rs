@@ -54,7 +54,8 @@ impl Plan {
             } else {
                 Isolation::ReadUncommitted
             },
-            replica: NodeId(replica),
+            // Below -1 it is a consumer, too: tools that look into a follower's log called themselves -2.
+            replica: NodeId(replica.max(-1)),
         })
     }
 }
@@ -98,7 +99,8 @@ fn target(broker: &Broker, key: PartitionKey, asked: PartitionRequest) -> Target
         partition,
         offset: Offset(asked.fetch_offset),
         bytes_max: usize::try_from(asked.bytes_max).unwrap_or(0),
-        current_leader_epoch: LeaderEpoch(asked.current_leader_epoch),
+        // Any negative epoch is none, here and not in ListOffsets.
+        current_leader_epoch: LeaderEpoch(asked.current_leader_epoch.max(-1)),
         last_fetched_epoch: LeaderEpoch(asked.last_fetched_epoch),
     }
 }

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// Records of at most this many bytes are copied into the response: cheaper than a system call of their own.
 const COPY_MAX: usize = 8 * 1024;
+/// The first version that tells a client which broker leads now.
+const LEADER_SINCE: i16 = 16;
 
 pub(super) fn encode(broker: &Broker, to: ReplyTo, plan: &Plan, attempt: Attempt) -> Result<Outgoing, String> {
     let mut answers: Vec<_> = plan.targets.iter().zip(attempt.outcomes).collect();
@@ -146,8 +148,13 @@ fn refused(to: ReplyTo, target: &Target, refusal: &Refusal) -> PartitionData<'st
         records: Records::Bytes(Cow::Borrowed(&[])),
         ..PartitionData::default()
     };
-    // KIP-951: the leader travels along, which saves the client a look-up.
-    if matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch)
+    if target.partition.is_err() {
+        // Kafka says null of a partition that it read and an empty list of one that it does not have.
+        data.aborted_transactions = Some(Vec::new());
+    }
+    // KIP-951: the leader travels along, which saves the client a look-up. Older versions cannot, or do not, carry it.
+    if to.version >= LEADER_SINCE
+        && matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch)
         && let Ok(partition) = &target.partition
     {
         let (leader, epoch) = partition.leader();

@@ -1,0 +1,112 @@
+//! Every served API in every stable version, with sound and with hostile requests, line by line against what Apache Kafka 4.4.0 answered.
+//!
+//! `kafka-4.4.0.txt` is Kafka's transcript. Differences that are wanted stand in `differences.rs`, and nowhere else. To record Kafka again,
+//! with a fresh one (its configuration: `tests/conformance/src/node.rs`) at an address:
+//! `THALWEG_DIFFERENTIAL_RECORD=127.0.0.1:9092 cargo test -p server --test differential`. To compare a broker that runs somewhere:
+//! `THALWEG_DIFFERENTIAL_TARGET=HOST:PORT`.
+
+#![expect(
+    clippy::type_complexity,
+    reason = "tables of cases read better with their columns' types than with a name for each"
+)]
+
+mod batches;
+mod canon;
+mod cluster;
+mod configs;
+mod differences;
+mod node;
+mod produce;
+mod read;
+mod restart;
+mod script;
+mod topics;
+mod wire;
+
+use script::{Script, parse, transcript};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+const HEADER: &str =
+    "# What Apache Kafka 4.4.0 answers to the steps in this folder; recorded as main.rs says, not written.\n";
+
+fn run(address: &str) -> Vec<(String, i16, String)> {
+    let mut script = Script::new(address);
+    cluster::api_versions(&mut script);
+    topics::create_topics(&mut script);
+    topics::delete_topics(&mut script);
+    topics::create_partitions(&mut script);
+    cluster::metadata(&mut script);
+    cluster::describe_topic_partitions(&mut script);
+    cluster::describe_cluster(&mut script);
+    cluster::describe_quorum(&mut script);
+    produce::produce(&mut script);
+    produce::init_producer_id(&mut script);
+    read::fetches(&mut script);
+    read::list_offsets(&mut script);
+    read::leader_epochs(&mut script);
+    read::delete_records(&mut script);
+    cluster::describe_log_dirs(&mut script);
+    configs::describe_configs(&mut script);
+    configs::alter_configs(&mut script);
+    configs::incremental_alter_configs(&mut script);
+    cluster::update_features(&mut script);
+    script.lines
+}
+
+fn golden() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/differential/kafka-4.4.0.txt")
+}
+
+#[test]
+fn every_api_and_version_answers_as_kafka_does() {
+    if let Ok(kafka) = std::env::var("THALWEG_DIFFERENTIAL_RECORD") {
+        std::fs::write(golden(), HEADER.to_owned() + &transcript(&run(&kafka))).expect("the transcript is written");
+        return;
+    }
+    let lines = match std::env::var("THALWEG_DIFFERENTIAL_TARGET") {
+        Ok(address) => run(&address),
+        Err(_) => run(&node::OwnNode::start("differential").address()),
+    };
+    let kafka = parse(&std::fs::read_to_string(golden()).expect("the recorded transcript"));
+    let ours = parse(&transcript(&lines));
+    let (found, used) = compare(&kafka, &ours);
+    let stale: Vec<_> = (0..differences::WANTED.len()).filter(|at| !used.contains(at)).collect();
+    let stale: Vec<_> = stale.iter().map(|at| differences::WANTED[*at].0).collect();
+    assert!(found.is_empty(), "{} steps differ:\n{}", found.len(), found.join("\n"));
+    assert!(stale.is_empty(), "these differences are no more, take them off the list: {stale:?}");
+}
+
+/// Whether ours is Kafka's line but for a text where Kafka leaves an error without one: more than an error's code helps whoever reads
+/// the client's log.
+fn explains_more(theirs: &str, ours: &str) -> bool {
+    let same = |(theirs, ours): (&str, &str)| {
+        let wordless = ["error_message=null", "error_message=\"\""];
+        theirs == ours || wordless.iter().any(|field| theirs.replacen(field, "error_message=<text>", 1) == ours)
+    };
+    let (theirs, ours): (Vec<_>, Vec<_>) = (theirs.split(' ').collect(), ours.split(' ').collect());
+    theirs.len() == ours.len() && theirs.into_iter().zip(ours).all(same)
+}
+
+/// What differs and is not wanted, and which of the wanted differences were seen.
+fn compare(
+    kafka: &BTreeMap<(String, i16), String>,
+    ours: &BTreeMap<(String, i16), String>,
+) -> (Vec<String>, BTreeSet<usize>) {
+    let (mut found, mut used) = (Vec::new(), BTreeSet::new());
+    let keys: BTreeSet<_> = kafka.keys().chain(ours.keys()).collect();
+    for key in keys {
+        let (theirs, own) = (kafka.get(key), ours.get(key));
+        if theirs == own || theirs.zip(own).is_some_and(|(theirs, own)| explains_more(theirs, own)) {
+            continue;
+        }
+        match differences::reason(&key.0) {
+            Some((at, _)) => drop(used.insert(at)),
+            None => {
+                let said = |line: Option<&String>| line.map_or("nothing", String::as_str).to_owned();
+                found.push(format!("{} v{}\n  kafka {}\n  ours  {}", key.0, key.1, said(theirs), said(own)));
+            }
+        }
+    }
+    (found, used)
+}
