@@ -82,6 +82,8 @@ final class Members {
         private final KafkaConsumer<byte[], byte[]> consumer;
         private final String topic;
         private final Long seek;
+        /** What was read and not committed: a commit that is refused in a rebalance is repeated for the partitions that stay. */
+        private final Map<TopicPartition, OffsetAndMetadata> uncommitted = new HashMap<>();
 
         Member(Properties config, String topic, Long seek) {
             this.topic = topic;
@@ -115,7 +117,6 @@ final class Members {
 
         private void turn() {
             ConsumerRecords<byte[], byte[]> records = consumer.poll(POLL);
-            Map<TopicPartition, OffsetAndMetadata> read = new HashMap<>();
             for (TopicPartition partition : records.partitions()) {
                 List<ConsumerRecord<byte[], byte[]>> some = records.records(partition);
                 long first = some.get(0).offset();
@@ -125,17 +126,18 @@ final class Members {
                     }
                 }
                 say("read " + partition.partition() + " " + first + " " + (first + some.size()));
-                read.put(partition, new OffsetAndMetadata(first + some.size()));
+                uncommitted.put(partition, new OffsetAndMetadata(first + some.size()));
             }
-            if (!read.isEmpty() && !vanishes) {
-                commit(read);
+            if (!uncommitted.isEmpty() && !vanishes) {
+                commit();
             }
         }
 
-        private void commit(Map<TopicPartition, OffsetAndMetadata> read) {
+        private void commit() {
             try {
-                consumer.commitSync(read);
-                read.forEach((partition, at) -> say("committed " + partition.partition() + " " + at.offset()));
+                consumer.commitSync(uncommitted);
+                uncommitted.forEach((partition, at) -> say("committed " + partition.partition() + " " + at.offset()));
+                uncommitted.clear();
             } catch (RetriableException | RebalanceInProgressException | CommitFailedException late) {
                 say("refused " + late.getClass().getSimpleName());
             }
@@ -155,12 +157,17 @@ final class Members {
         @Override
         public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
             // Everything that poll gave is committed already; what was refused then is read again by the next owner.
-            partitions.forEach(partition -> say("revoked " + partition.partition()));
+            partitions.forEach(partition -> gone("revoked ", partition));
         }
 
         @Override
         public void onPartitionsLost(Collection<TopicPartition> partitions) {
-            partitions.forEach(partition -> say("lost " + partition.partition()));
+            partitions.forEach(partition -> gone("lost ", partition));
+        }
+
+        private void gone(String how, TopicPartition partition) {
+            uncommitted.remove(partition);
+            say(how + partition.partition());
         }
     }
 }

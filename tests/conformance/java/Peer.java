@@ -293,7 +293,7 @@ public final class Peer {
                     if (perSecond > 0) {
                         LockSupport.parkNanos(1_000_000_000L / perSecond);
                     }
-                    producer.send(new ProducerRecord<>(topic, partition, null, bytes("load-" + number)), (metadata, problem) -> {
+                    java.util.concurrent.Future<?> one = producer.send(new ProducerRecord<>(topic, partition, null, bytes("load-" + number)), (metadata, problem) -> {
                         if (problem == null) {
                             acks.add(new Ack(metadata.partition(), metadata.offset(), mine));
                             synchronized (acked) {
@@ -304,11 +304,24 @@ public final class Peer {
                             problem.printStackTrace();
                         }
                     });
+                    if (number < partitions) {
+                        // As in produceRich: Kafka itself wants the first batch of each partition to be alone.
+                        await(one);
+                    }
                 }
                 producer.close(Duration.ofSeconds(120));
             });
             thread.start();
             System.out.println("started");
+        }
+
+        /** Until it is acked, or failed: the callback has counted it. */
+        private static void await(java.util.concurrent.Future<?> one) {
+            try {
+                one.get();
+            } catch (java.util.concurrent.ExecutionException | InterruptedException counted) {
+                System.err.println(counted);
+            }
         }
 
         /** Until `more` further acks have come. */

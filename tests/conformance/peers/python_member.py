@@ -41,9 +41,13 @@ def confluent(address, group, topic, seek, options):
                          "auto.offset.reset": "earliest", "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200,
                          "fetch.wait.max.ms": 50, "fetch.error.backoff.ms": 20, **options})
 
+    # What was read and not committed: a commit that is refused in a rebalance is repeated for the partitions that stay.
+    uncommitted = {}
+
     def tell(word):
         def told(_, partitions):
             for one in partitions:
+                uncommitted.pop(one.partition, None)
                 say(word, one.partition)
         return told
 
@@ -64,10 +68,11 @@ def confluent(address, group, topic, seek, options):
         read = ranges(records)
         for partition, (first, end) in read.items():
             say("read", partition, first, end)
-        if not read:
+            uncommitted[partition] = end
+        if not uncommitted:
             continue
         try:
-            done = consumer.commit(offsets=[TopicPartition(topic, p, end) for p, (_, end) in read.items()], asynchronous=False)
+            done = consumer.commit(offsets=[TopicPartition(topic, *one) for one in uncommitted.items()], asynchronous=False)
         except KafkaException as problem:
             say("refused", problem)
             continue
@@ -76,6 +81,7 @@ def confluent(address, group, topic, seek, options):
                 say("refused", one.error)
             else:
                 say("committed", one.partition, one.offset)
+                uncommitted.pop(one.partition, None)
     consumer.close()
 
 
@@ -83,6 +89,7 @@ def pure(address, group, topic, seek, options):
     from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
     from kafka.errors import KafkaError
 
+    uncommitted = {}
     # The client takes no questions in its callbacks.
     to_seek = []
 
@@ -95,6 +102,7 @@ def pure(address, group, topic, seek, options):
 
         def on_partitions_revoked(self, revoked):
             for one in revoked:
+                uncommitted.pop(one.partition, None)
                 say("revoked", one.partition)
 
     consumer = None
@@ -121,16 +129,18 @@ def pure(address, group, topic, seek, options):
         read = ranges((where.partition, one.offset) for where, some in polled.items() for one in some)
         for partition, (first, end) in read.items():
             say("read", partition, first, end)
-        if not read:
+            uncommitted[partition] = end
+        if not uncommitted:
             continue
-        offsets = {TopicPartition(topic, p): OffsetAndMetadata(end, "", -1) for p, (_, end) in read.items()}
+        offsets = {TopicPartition(topic, p): OffsetAndMetadata(end, "", -1) for p, end in uncommitted.items()}
         try:
             consumer.commit(offsets)
         except KafkaError as problem:
             say("refused", problem)
             continue
-        for partition, (_, end) in read.items():
+        for partition, end in uncommitted.items():
             say("committed", partition, end)
+        uncommitted.clear()
     consumer.close()
 
 
