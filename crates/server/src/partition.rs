@@ -398,6 +398,7 @@ pub(crate) fn log_config(config: &TopicConfig, producer_id_expiration_ms: i64) -
         retention_ms: config.retention_ms,
         retention_bytes: config.retention_bytes,
         delete: config.delete,
+        compact: config.compact,
         file_delete_delay_ms: config.file_delete_delay_ms,
         producer_id_expiration_ms,
         decompressed_bytes_max: config.decompressed_bytes_max,

@@ -41,6 +41,8 @@ pub struct LogConfig {
     pub retention_bytes: i64,
     /// `cleanup.policy` contains `delete`.
     pub delete: bool,
+    /// `cleanup.policy` contains `compact`: offsets may be missing.
+    pub compact: bool,
     /// `file.delete.delay.ms`.
     pub file_delete_delay_ms: i64,
     /// `producer.id.expiration.ms`.
@@ -60,6 +62,7 @@ impl Default for LogConfig {
             retention_ms: 7 * 24 * 3_600_000,
             retention_bytes: -1,
             delete: true,
+            compact: false,
             file_delete_delay_ms: 60_000,
             producer_id_expiration_ms: 86_400_000,
             decompressed_bytes_max: i32::MAX as usize - 8,
@@ -131,6 +134,8 @@ pub struct Log {
     /// The epochs' file lacks an epoch that records were, or are about to be, appended in. It is written with the next commit: no
     /// record of the epoch is confirmed before, and recovery reads the epochs of the others back from their batches.
     epochs_dirty: bool,
+    /// An epoch has begun that no record was appended in yet.
+    epoch_pending: bool,
     /// Something was written since the log was opened or closed.
     touched: bool,
     /// The error after which nothing is taken any more.
@@ -286,7 +291,7 @@ impl Log {
         }
         // R04: the epoch's start is on disk before its first record is confirmed.
         let is_new = self.epochs.assign(header.leader_epoch, header.base_offset);
-        self.epochs_dirty |= is_new || !self.touched;
+        self.epochs_dirty |= std::mem::take(&mut self.epoch_pending) || is_new;
         self.touched = true;
         let (disk, interval) = (Arc::clone(&self.disk), self.config.index_interval_bytes);
         self.active().append_to(disk.as_ref(), bytes, header, interval)?;
@@ -497,7 +502,7 @@ impl Log {
     /// Notes that `epoch` begins at the log's end. It is written with the first record of the epoch: an epoch without records
     /// says nothing that a log without it does not.
     pub fn begin_epoch(&mut self, epoch: LeaderEpoch) {
-        self.epochs_dirty |= self.epochs.assign(epoch, self.log_end) && self.touched;
+        self.epoch_pending |= self.epochs.assign(epoch, self.log_end);
     }
 }
 

@@ -54,7 +54,7 @@ fn config(topic: &str) -> LogConfig {
         "rolled" => 500,
         _ => 4_096,
     };
-    LogConfig { index_interval_bytes, ..LogConfig::default() }
+    LogConfig { index_interval_bytes, compact: topic == "compacted", ..LogConfig::default() }
 }
 
 fn open(disk: &FaultyMemDisk, state: &LogDirState, topic: &str, clean: bool) -> (Log, Recovery) {

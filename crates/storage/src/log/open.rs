@@ -49,6 +49,7 @@ impl Log {
             epochs: LeaderEpochs::default(),
             names_dirty: true,
             epochs_dirty: false,
+            epoch_pending: false,
             touched: true,
             unsynced: Vec::new(),
             offline: None,
@@ -77,6 +78,7 @@ impl Log {
             epochs,
             names_dirty: false,
             epochs_dirty: false,
+            epoch_pending: false,
             touched: !options.clean,
             unsynced: Vec::new(),
             offline: None,
@@ -133,26 +135,43 @@ impl Log {
     /// the first rebuilt segment begins.
     fn recover(&mut self, recovery: &mut Recovery) -> Result<Offset, LogError> {
         let from = self.segments.partition_point(|segment| segment.base <= self.recovery_point).saturating_sub(1);
+        let base = self.segments[from].base;
+        // What is rebuilt says itself in which epochs it was appended; the file may tell of epochs that no record was kept of.
+        self.epochs.truncate_end(base);
         let mut at = from;
         while at < self.segments.len() {
-            let whole = self.rebuild(at, false, recovery)?;
+            let Some(end) = self.rebuild(at, false, recovery)? else { break };
             at += 1;
-            if !whole && at < self.segments.len() {
+            // A later segment may reach the disk before the bytes of an earlier one do. Only compaction leaves such a hole on purpose.
+            if !self.config.compact && self.segments.get(at).is_some_and(|next| next.base > end) {
                 self.drop_segments_from(at, recovery)?;
             }
         }
-        Ok(self.segments[from].base)
+        Ok(base)
     }
 
+    /// Removes segments, the last one first, so that a crash midway leaves a log without a hole.
     fn drop_segments_from(&mut self, at: usize, recovery: &mut Recovery) -> Result<(), LogError> {
-        for segment in self.segments.split_off(at) {
+        let dropped = self.segments.split_off(at);
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        for segment in dropped.iter().rev() {
             recovery.truncated_bytes += segment.size;
             for suffix in ["log", "index", "timeindex", "txnindex", "snapshot"] {
                 self.remove(&path(&self.dir, segment.base, suffix))?;
             }
         }
-        self.names_dirty = true;
+        self.disk.sync_dir(&self.dir).map_err(DiskError::on("sync the folder", &self.dir))?;
         Ok(())
+    }
+
+    /// Cuts a segment for good: what was cut off may not come back beside what is appended in its place, nor behind it once the
+    /// recovery point has passed the segment.
+    fn cut(&self, segment: &mut Segment, position: u64) -> Result<(), DiskError> {
+        segment.truncate(self.disk.as_ref(), &self.dir, position)?;
+        let log_path = path(&self.dir, segment.base, "log");
+        segment.file(self.disk.as_ref(), &self.dir)?.sync_data().map_err(DiskError::on("sync", &log_path))
     }
 
     /// Removes a file that may be missing.
@@ -163,9 +182,9 @@ impl Log {
         }
     }
 
-    /// Walks a segment and writes its indexes anew. Damage at or above the recovery point cuts the segment (false is returned);
-    /// damage below it is an error, and so is any in a segment that was `flushed`.
-    fn rebuild(&mut self, at: usize, flushed: bool, recovery: &mut Recovery) -> Result<bool, LogError> {
+    /// Walks a segment and writes its indexes anew; returns where it ends. Damage at or above the recovery point cuts the log there
+    /// (`None` is returned); damage below it is an error, and so is any in a segment that was `flushed`.
+    fn rebuild(&mut self, at: usize, flushed: bool, recovery: &mut Recovery) -> Result<Option<Offset>, LogError> {
         recovery.rebuilt_segments += 1;
         let (disk, interval) = (Arc::clone(&self.disk), self.config.index_interval_bytes);
         let disk = disk.as_ref();
@@ -185,15 +204,19 @@ impl Log {
                 Ok(header) if header.base_offset >= expected => header,
                 Ok(header) => {
                     let what = format!("offset {} follows offset {expected}", header.base_offset);
-                    return self.torn(at, segment, position, expected, flushed, &what, recovery);
+                    self.torn(at, segment, position, expected, flushed, &what, recovery)?;
+                    return Ok(None);
                 }
                 Err(BadBatch::Disk(error)) => return Err(error.into()),
                 Err(BadBatch::Bytes(what)) => {
-                    return self.torn(at, segment, position, expected, flushed, &what, recovery);
+                    self.torn(at, segment, position, expected, flushed, &what, recovery)?;
+                    return Ok(None);
                 }
             };
             segment.note(disk, &self.dir, &header, position, interval)?;
-            self.epochs.assign(header.leader_epoch, header.base_offset);
+            if !flushed {
+                self.epochs.assign(header.leader_epoch, header.base_offset);
+            }
             expected = header.next_offset();
             position += header.size as u64;
         }
@@ -201,7 +224,7 @@ impl Log {
         segment.flush_indexes(disk, &self.dir, at + 1 < self.segments.len())?;
         debug_assert_eq!(position, file_size, "{}", log_path.display());
         self.segments[at] = segment;
-        Ok(true)
+        Ok(Some(expected))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the state of the walk that found the damage")]
@@ -214,15 +237,17 @@ impl Log {
         flushed: bool,
         what: &str,
         recovery: &mut Recovery,
-    ) -> Result<bool, LogError> {
+    ) -> Result<(), LogError> {
         if flushed || expected < self.recovery_point {
             return Err(corrupt(path(&self.dir, segment.base, "log"), position, what));
         }
         recovery.truncated_bytes += segment.size - position;
-        segment.truncate(self.disk.as_ref(), &self.dir, position)?;
+        // R20: what follows goes first, and for good. Were the cut made before, a crash in between would leave a hole.
+        self.drop_segments_from(at + 1, recovery)?;
+        self.cut(&mut segment, position)?;
         segment.flush_indexes(self.disk.as_ref(), &self.dir, false)?;
         self.segments[at] = segment;
-        Ok(false)
+        Ok(())
     }
 
     /// The log's end: after the last batch of the active segment.
@@ -266,12 +291,13 @@ impl Log {
             if suffix != "snapshot" {
                 continue;
             }
-            if *offset > self.log_end {
-                // It tells of batches that were cut off; others will have these offsets.
+            if *offset > self.log_end.min(rebuilt_from.unwrap_or(self.log_end)) {
+                // It tells, or may tell, of batches that were cut off; others will have these offsets.
                 self.remove(&file)?;
+                self.names_dirty = true;
                 continue;
             }
-            if is_found || *offset < from || rebuilt_from.is_some_and(|rebuilt| *offset > rebuilt) {
+            if is_found || *offset < from {
                 continue;
             }
             let bytes = self.disk.read(&file).map_err(DiskError::on("read", &file))?;
@@ -335,7 +361,10 @@ impl Log {
         let log_path = path(&dir, segment.base, "log");
         let found = segment.locate(disk.as_ref(), &dir, offset).map_err(|error| as_log_error(error, &log_path))?;
         if let Some(found) = found {
-            segment.truncate(disk.as_ref(), &dir, found.position)?;
+            let mut segment = self.segments.pop().expect("the segment that was looked in");
+            let cut = self.cut(&mut segment, found.position);
+            self.segments.push(segment);
+            cut?;
         }
         self.find_end()?;
         self.recovery_point = self.recovery_point.min(self.log_end);

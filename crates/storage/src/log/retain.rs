@@ -82,7 +82,8 @@ impl Log {
             paths.extend(self.rename_deleted(self.dir.join(snapshot_name(segment.base)))?);
         }
         self.log_start = self.log_start.max(self.segments[0].base);
-        if self.epochs.truncate_start(self.log_start) {
+        // Not up to the log start: until that is in its checkpoint, a crash takes it back to the first segment's base.
+        if self.epochs.truncate_start(self.segments[0].base) {
             self.epochs.store(self.disk.as_ref(), &self.dir)?;
         }
         self.names_dirty = true;
