@@ -1,5 +1,6 @@
-//! Developer tasks: `cargo xtask codegen [--check] | tidy | test [STAGE] | ci`.
+//! Developer tasks: `cargo xtask codegen [--check] | book [--check] | tidy | test [STAGE] | ci`.
 
+mod book;
 mod ci;
 mod codegen;
 mod process;
@@ -15,10 +16,11 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let done = match task.as_str() {
         "codegen" => codegen::run(&root(), rest.iter().any(|arg| arg == "--check")),
+        "book" => book::run(&root(), rest.iter().any(|arg| arg == "--check")),
         "tidy" => tidy::run(&root()),
         "test" => suite::run(&root(), &rest),
         "ci" => ci::run(&root()),
-        other => Err(format!("`{other}` is not a task: try codegen, tidy, test or ci")),
+        other => Err(format!("`{other}` is not a task: try codegen, book, tidy, test or ci")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -55,6 +55,9 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     if let Err(stale) = crate::codegen::run(root, true) {
         findings.push(Finding::new("crates/protocol/src/messages", format!("{stale}; run `cargo xtask codegen`")));
     }
+    if let Err(stale) = crate::book::run(root, true) {
+        findings.push(Finding::new("docs/book", format!("{stale}; run `cargo xtask book`")));
+    }
     report(&findings, files.len())
 }
 

@@ -3,6 +3,7 @@
 //! Pure. A value is checked against its row before anything else sees it. It knows what configs mean, not who asks for them.
 
 mod describe;
+mod docs;
 mod group;
 mod node;
 mod node_config;
@@ -13,6 +14,7 @@ mod topic;
 mod topic_config;
 
 pub use describe::{ConfigEntry, ConfigSource, Overrides, Synonym, describe_broker, describe_group, describe_topic};
+pub use docs::documentation;
 pub use node_config::{
     Endpoint, Listener, NodeConfig, QuorumVoter, Roles, SecurityProtocol, Startup, Warning, broker_rows,
 };

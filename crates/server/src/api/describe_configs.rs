@@ -80,6 +80,7 @@ fn entries(broker: &Broker, asked: &DescribeConfigsResource<'_>) -> Result<Vec<C
 }
 
 fn describe(request: &DescribeConfigsRequest<'_>, entry: ConfigEntry) -> DescribeConfigsResourceResult<'static> {
+    let documentation = config::documentation(entry.name).filter(|_| request.include_documentation);
     let synonyms = if request.include_synonyms { entry.synonyms } else { Vec::new() };
     DescribeConfigsResourceResult {
         name: Cow::Owned(entry.name.to_string()),
@@ -89,8 +90,7 @@ fn describe(request: &DescribeConfigsRequest<'_>, entry: ConfigEntry) -> Describ
         is_sensitive: entry.is_sensitive,
         synonyms: synonyms.into_iter().map(synonym).collect(),
         config_type: entry.config_type as i8,
-        // No texts of our own yet: null, as for a config without documentation.
-        documentation: None,
+        documentation: documentation.map(Cow::Borrowed),
         ..DescribeConfigsResourceResult::default()
     }
 }
