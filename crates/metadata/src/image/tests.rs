@@ -1,3 +1,5 @@
+mod records;
+
 use super::MetadataImage;
 use crate::Changes;
 use base::{LeaderEpoch, NodeId, Uuid};
