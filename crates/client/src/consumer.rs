@@ -11,7 +11,7 @@ use crate::client::{BACKOFF, Client, Lane};
 use crate::error::Error;
 use base::{ErrorCode, Uuid};
 use net::ResponseFrame;
-pub(crate) use offsets::EARLIEST;
+pub(crate) use offsets::{EARLIEST, LATEST};
 use protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use protocol::messages::fetch_response::PartitionData;
 use protocol::wire::Records;

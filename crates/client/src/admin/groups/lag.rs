@@ -4,7 +4,7 @@
 
 use super::super::Admin;
 use super::Place;
-use crate::consumer::{Consumer, ConsumerOptions, EARLIEST, Isolation, OutOfRange, Start};
+use crate::consumer::{Consumer, ConsumerOptions, EARLIEST, Isolation, LATEST, OutOfRange, Start};
 use crate::error::Error;
 use base::ErrorCode;
 use std::collections::BTreeMap;
@@ -73,15 +73,22 @@ impl Admin {
         &self,
         committed: &BTreeMap<Place, Option<i64>>,
     ) -> Result<BTreeMap<Place, GroupLag>, Error> {
-        let mut lags = BTreeMap::new();
-        for (place, committed) in committed {
-            let (log_start, log_end) = match self.exists(place).await? {
-                true => self.client.offset_range(&place.0, place.1, Isolation::ReadUncommitted).await?,
-                false => (-1, -1),
-            };
-            let lag = GroupLag { committed: *committed, log_start, log_end, next: NextRecord::None };
-            lags.insert(place.clone(), lag.from(log_start));
+        let mut known: Vec<(&str, i32)> = Vec::new();
+        for place in committed.keys() {
+            if self.exists(place).await? {
+                known.push((&place.0, place.1));
+            }
         }
+        let starts = self.client.list_offsets(&known, EARLIEST, Isolation::ReadUncommitted).await?;
+        let ends = self.client.list_offsets(&known, LATEST, Isolation::ReadUncommitted).await?;
+        let lag = |(place, committed): (&Place, &Option<i64>)| {
+            let of =
+                |offsets: &BTreeMap<(&str, i32), i64>| offsets.get(&(place.0.as_str(), place.1)).copied().unwrap_or(-1);
+            let (log_start, log_end) = (of(&starts), of(&ends));
+            let lag = GroupLag { committed: *committed, log_start, log_end, next: NextRecord::None };
+            (place.clone(), lag.from(log_start))
+        };
+        let mut lags: BTreeMap<Place, GroupLag> = committed.iter().map(lag).collect();
         let within = self.client.options().api_timeout;
         let read = tokio::time::timeout(within, self.read_next(&mut lags)).await;
         read.unwrap_or_else(|_| {
