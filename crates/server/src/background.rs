@@ -165,6 +165,7 @@ impl Background {
             }
             if let Err(error) = handle.dir.store_checkpoint(name, &OffsetCheckpoint(offsets)) {
                 tracing::error!(%error, "a checkpoint could not be written");
+                handle.committer.break_with(&error);
             }
         }
     }

@@ -14,10 +14,10 @@ use metadata::MetadataImage;
 use parking_lot::Mutex;
 use replication::FetchSessions;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
-use storage::{LogDir, Space};
+use storage::{DiskError, LogDir, Space};
 use telemetry::Metrics;
 use tokio::sync::Notify;
 
@@ -40,11 +40,23 @@ pub(crate) struct LogDirHandle {
     pub(crate) dir: LogDir,
     pub(crate) committer: Arc<Committer>,
     offline: AtomicBool,
+    /// The node's partitions, once there are any.
+    partitions: OnceLock<Weak<Partitions>>,
 }
 
 impl LogDirHandle {
     pub(crate) fn new(dir: LogDir) -> Self {
-        Self { dir, committer: Arc::new(Committer::default()), offline: AtomicBool::new(false) }
+        Self {
+            dir,
+            committer: Arc::new(Committer::default()),
+            offline: AtomicBool::new(false),
+            partitions: OnceLock::new(),
+        }
+    }
+
+    /// Whose partitions are to fail with the dir.
+    pub(crate) fn watch(&self, partitions: &Arc<Partitions>) {
+        self.partitions.get_or_init(|| Arc::downgrade(partitions));
     }
 
     /// Whether the dir has failed.
@@ -52,9 +64,14 @@ impl LogDirHandle {
         self.offline.load(Ordering::Acquire)
     }
 
-    /// Marks the dir as failed, for good.
-    pub(crate) fn set_offline(&self) {
+    /// Takes the dir, which is the node's at `at`, offline for good: every partition in it answers KAFKA_STORAGE_ERROR, others go on.
+    pub(crate) fn set_offline(&self, at: usize, error: &DiskError) {
         self.offline.store(true, Ordering::Release);
+        let dir = self.dir.path().display();
+        tracing::error!(%dir, %error, "the log dir is offline, with all partitions in it, until the node is started again");
+        if let Some(partitions) = self.partitions.get().and_then(Weak::upgrade) {
+            partitions.in_dir(at).iter().for_each(|partition| partition.fail(error));
+        }
     }
 
     /// The room on its disk; `None` when the system does not say.

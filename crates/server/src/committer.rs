@@ -21,7 +21,13 @@ pub(crate) trait Commit: Send + Sync {
 struct Queue {
     dirty: Vec<Arc<dyn Commit>>,
     closing: bool,
+    /// The first error of the log dir, and whether it was told.
+    broken: Option<DiskError>,
+    is_told: bool,
 }
+
+/// Who is to be committed, and why nothing is any more.
+type Round = (Vec<Arc<dyn Commit>>, Option<DiskError>);
 
 /// The queue that a partition's append puts the partition into, and the loop that empties it.
 #[derive(Default)]
@@ -42,33 +48,46 @@ impl Committer {
         }
     }
 
+    /// The log dir has failed elsewhere, such as in a write: from now on nothing of it is committed (R21, R25).
+    pub(crate) fn break_with(&self, error: &DiskError) {
+        self.queue.lock().broken.get_or_insert_with(|| error.clone());
+        self.woken.notify_one();
+    }
+
     /// Lets [`Committer::run`] return once its queue is empty.
     pub(crate) fn close(&self) {
         self.queue.lock().closing = true;
         self.woken.notify_one();
     }
 
-    /// Commits rounds until [`Committer::close`]; the body of the committer's thread. After the first disk error every member
-    /// is failed at once: a second sync would succeed and lie (R25).
-    pub(crate) fn run(&self, sync: &dyn Fn(&[SyncTicket]) -> Result<(), DiskError>) {
-        let mut broken: Option<DiskError> = None;
-        while let Some(members) = self.next_round() {
+    /// Commits rounds until [`Committer::close`]; the body of the committer's thread. The first disk error is told to `lost`, and every
+    /// member is failed from then on: a second sync would succeed and lie (R25).
+    pub(crate) fn run(&self, sync: &dyn Fn(&[SyncTicket]) -> Result<(), DiskError>, lost: &dyn Fn(&DiskError)) {
+        while let Some((members, broken)) = self.next_round() {
             if broken.is_none()
                 && let Err(error) = commit_round(&members, sync)
             {
-                broken = Some(error);
+                self.queue.lock().broken.get_or_insert(error);
             }
-            if let Some(error) = &broken {
-                members.iter().for_each(|member| member.failed(error));
+            let (broken, is_told) = {
+                let mut queue = self.queue.lock();
+                let is_broken = queue.broken.is_some();
+                (queue.broken.clone(), std::mem::replace(&mut queue.is_told, is_broken))
+            };
+            let Some(error) = broken else { continue };
+            if !is_told {
+                lost(&error);
             }
+            members.iter().for_each(|member| member.failed(&error));
         }
     }
 
-    fn next_round(&self) -> Option<Vec<Arc<dyn Commit>>> {
+    fn next_round(&self) -> Option<Round> {
         let mut queue = self.queue.lock();
         loop {
-            if !queue.dirty.is_empty() {
-                return Some(std::mem::take(&mut queue.dirty));
+            let has_news = queue.broken.is_some() && !queue.is_told;
+            if has_news || !queue.dirty.is_empty() {
+                return Some((std::mem::take(&mut queue.dirty), queue.broken.clone()));
             }
             if queue.closing {
                 return None;

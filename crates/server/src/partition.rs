@@ -13,7 +13,7 @@ use protocol::messages::describe_producers_response::ProducerState;
 use record::{Codec, Compression, ProducePolicy, TimestampType, ValidBatch};
 use replication::Leader;
 use std::sync::{Arc, Weak};
-use storage::{AppendError, Appended, Deletion, DiskError, Log, LogConfig, SyncTicket};
+use storage::{AppendError, Appended, Deletion, DiskError, Log, LogConfig, ReadError, SyncTicket};
 use tokio::sync::Notify;
 
 pub(crate) use read::{ReadOutcome, ReadRequest};
@@ -149,7 +149,16 @@ impl Partition {
             return Err(Refusal::new(ErrorCode::NotEnoughReplicas, why));
         }
         let (_, epoch) = state.leader.leader();
-        let appended = state.log.append(now, batch, epoch).map_err(append_refusal)?;
+        let appended = match state.log.append(now, batch, epoch) {
+            Ok(appended) => appended,
+            Err(error) => {
+                drop(state);
+                if let AppendError::Offline(error) = &error {
+                    self.durability.committer.break_with(error);
+                }
+                return Err(append_refusal(error));
+            }
+        };
         if appended.duplicate {
             return Ok(appended);
         }
@@ -338,6 +347,9 @@ impl Partition {
             Ok(deletion) => deletion,
             Err(error) => {
                 tracing::error!(partition = %self.tp, %error, "retention failed");
+                if let ReadError::Disk(error) = &error {
+                    self.durability.committer.break_with(error);
+                }
                 None
             }
         }
@@ -431,3 +443,6 @@ impl Commit for Partition {
         self.fail(error);
     }
 }
+
+#[cfg(test)]
+mod tests;

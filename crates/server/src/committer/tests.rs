@@ -31,7 +31,7 @@ fn what_is_queued_is_committed_before_the_end() {
     let (committer, member) = (Committer::default(), Arc::new(Member::default()));
     committer.enqueue(Arc::clone(&member) as Arc<dyn Commit>);
     committer.close();
-    committer.run(&|_| Ok(()));
+    committer.run(&|_| Ok(()), &|_| panic!("nothing failed"));
     assert_eq!(*member.seen.lock(), ["ticket", "synced"]);
 }
 
@@ -51,6 +51,22 @@ fn r25_a_failed_sync_is_never_retried() {
             Ok(())
         }
     };
-    committer.run(&fail_once);
+    let told = Mutex::new(0);
+    committer.run(&fail_once, &|_| *told.lock() += 1);
+    assert_eq!(*told.lock(), 1);
     assert_eq!((*syncs.lock(), member.seen.lock().clone()), (1, vec!["ticket", "failed", "failed"]));
+}
+
+#[test]
+fn r21_a_write_that_failed_ends_all_commits_of_its_log_dir() {
+    let (committer, member) = (Committer::default(), Arc::new(Member::default()));
+    committer.break_with(&broken());
+    committer.close();
+    let told = Mutex::new(0);
+    let lost = |_: &DiskError| {
+        *told.lock() += 1;
+        committer.enqueue(Arc::clone(&member) as Arc<dyn Commit>);
+    };
+    committer.run(&|_| panic!("a broken log dir was synced"), &lost);
+    assert_eq!((*told.lock(), member.seen.lock().clone()), (1, vec!["failed"]));
 }

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use storage::SyncTicket;
 use telemetry::Metrics;
 
 /// One committer a log dir.
@@ -40,16 +41,14 @@ pub(super) fn start_committers(
         let (handles, metrics, clock) = (Arc::clone(handles), Arc::clone(metrics), Arc::clone(&environment.clock));
         let body = move || {
             let handle = &handles[at];
-            handle.committer.run(&|tickets| {
+            let sync = |tickets: &[SyncTicket]| {
                 let started = clock.monotonic();
                 let synced = storage::commit(handle.dir.disk().as_ref(), handle.dir.path(), tickets);
                 metrics.commits.add(1);
                 metrics.commit_seconds.observe(clock.monotonic().since(started));
-                synced.inspect_err(|error| {
-                    tracing::error!(dir = %handle.dir.path().display(), %error, "the log dir is offline");
-                    handle.set_offline();
-                })
-            });
+                synced
+            };
+            handle.committer.run(&sync, &|error| handle.set_offline(at, error));
         };
         threads.push(std::thread::Builder::new().name(format!("committer-{at}")).spawn(body)?);
     }
@@ -94,6 +93,7 @@ fn build_or(
     let bootstrap = std::mem::take(&mut loaded.bootstrap);
     let partitions =
         Arc::new(Partitions::new(config, Arc::clone(&dirs.handles), dirs.found, SeededRng::new(rng.next_u64())));
+    dirs.handles.iter().for_each(|handle| handle.watch(&partitions));
     let image = Arc::new(ArcSwap::from_pointee(MetadataImage::default()));
     let groups = GroupCoordinator::for_groups(
         NodeId(config.node_id),

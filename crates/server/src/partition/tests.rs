@@ -1,0 +1,77 @@
+use super::{Durability, Partition, log_config};
+use crate::committer::{Commit, Committer};
+use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, TopicPartition};
+use config::TopicConfig;
+use record::{BatchBuilder, BatchOptions, NewRecord};
+use replication::Leader;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use storage::{Disk, FaultyMemDisk, Log, LogOptions, commit};
+
+fn partition(disk: &FaultyMemDisk, committer: &Arc<Committer>, index: i32) -> Arc<Partition> {
+    let topic = Arc::new(TopicConfig::resolve(&|_| None, &BTreeMap::new()).unwrap());
+    let options = LogOptions {
+        dir: Path::new("/d").join(format!("t-{index}")),
+        config: log_config(&topic, 86_400_000),
+        recovery_point: Offset::ZERO,
+        log_start: Offset::ZERO,
+        clean: false,
+    };
+    let log = Log::create(Arc::new(disk.clone()), options).unwrap();
+    let leader = Leader::new(NodeId(1), true, Offset::ZERO);
+    let durability = Durability { committer: Arc::clone(committer), fsync: true };
+    let partition = Partition::new(TopicPartition::new("t", index), 0, log, leader, topic, durability);
+    partition.elect(NodeId(1), LeaderEpoch(0), 1);
+    Arc::new(partition)
+}
+
+fn batch() -> Vec<u8> {
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    builder.append(&NewRecord { value: Some(b"v"), ..NewRecord::default() });
+    builder.build()
+}
+
+/// Runs the committer until its queue is empty, failing all partitions of the dir with it, as a log dir's handle does.
+fn settle(disk: &FaultyMemDisk, committer: &Committer, all: &[Arc<Partition>]) {
+    committer.close();
+    committer.run(&|tickets| commit(disk, Path::new("/d"), tickets), &|error| {
+        all.iter().for_each(|partition| partition.fail(error));
+    });
+}
+
+#[test]
+fn r21_a_failed_append_takes_every_partition_of_the_log_dir_offline() {
+    let disk = FaultyMemDisk::new(1);
+    disk.create_dir(Path::new("/d")).unwrap();
+    let committer = Arc::new(Committer::default());
+    let all = [partition(&disk, &committer, 0), partition(&disk, &committer, 1)];
+    disk.fail_after(Some(0));
+    let refused = all[0].append_internal(&batch(), Timestamp(0)).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::KafkaStorageError);
+    // The disk works again, but what it lost in between nobody knows.
+    disk.fail_after(None);
+    settle(&disk, &committer, &all);
+    for partition in &all {
+        let refused = partition.append_internal(&batch(), Timestamp(0)).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::KafkaStorageError);
+        assert_eq!(partition.high_watermark(), Offset::ZERO);
+    }
+}
+
+#[test]
+fn r25_what_a_failed_sync_was_to_make_durable_is_never_visible() {
+    let disk = FaultyMemDisk::new(1);
+    disk.create_dir(Path::new("/d")).unwrap();
+    let committer = Arc::new(Committer::default());
+    let all = [partition(&disk, &committer, 0), partition(&disk, &committer, 1)];
+    assert_eq!(all[0].append_internal(&batch(), Timestamp(0)).unwrap(), Offset(1));
+    disk.fail_after(Some(0));
+    settle(&disk, &committer, &all);
+    disk.fail_after(None);
+    committer.enqueue(Arc::clone(&all[0]) as Arc<dyn Commit>);
+    settle(&disk, &committer, &all);
+    assert_eq!(all[0].high_watermark(), Offset::ZERO);
+    assert_eq!(all[0].is_committed(Offset(1)).unwrap_err().code, ErrorCode::KafkaStorageError);
+    assert_eq!(all[1].append_internal(&batch(), Timestamp(0)).unwrap_err().code, ErrorCode::KafkaStorageError);
+}
