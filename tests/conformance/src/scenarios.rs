@@ -5,10 +5,12 @@ mod bulk;
 mod codecs;
 mod commands;
 mod crash;
+mod differential;
 mod disk;
 mod exchange;
 mod figures;
 mod group_commands;
+mod group_figures;
 mod group_tools;
 mod groups;
 mod hostile;
@@ -42,9 +44,11 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("kafka_starts_on_what_storage_format_made", exchange::kafka_starts_on_ours),
     ("group_members_join_leave_and_die_under_load", groups::join_and_leave),
     ("groups_go_on_after_kill_9_of_the_node", groups::node_killed),
+    ("groups_of_500_members_rebalance_and_heartbeat", group_figures::many_members),
     ("group_members_come_back_and_seek_to_times", groups::come_back),
     ("consumer_offsets_hold_what_kafka_writes", group_tools::records_are_kafkas),
     ("kafka_consumer_groups_tool", group_tools::tool),
+    ("every_api_and_version_answers_as_kafka_does", differential::every_api),
     ("kafka_topics_tool", admin::topics),
     ("kafka_configs_tool", admin::configs),
     ("kafka_get_offsets_and_delete_records_tools", admin::offsets),

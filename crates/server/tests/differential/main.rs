@@ -1,9 +1,8 @@
 //! Every served API in every stable version, with sound and with hostile requests, line by line against what Apache Kafka 4.4.0 answered.
 //!
-//! `kafka-4.4.0.txt` is Kafka's transcript. Differences that are wanted stand in `differences.rs`, and nowhere else. To record Kafka again,
-//! with a fresh one (its configuration: `tests/conformance/src/node.rs`) at an address:
-//! `THALWEG_DIFFERENTIAL_RECORD=127.0.0.1:9092 cargo test -p server --test differential`. To compare a broker that runs somewhere:
-//! `THALWEG_DIFFERENTIAL_TARGET=HOST:PORT`.
+//! `kafka-4.4.0.txt` is Kafka's transcript. Differences that are wanted stand in `differences.rs`, and nowhere else. To record Kafka again:
+//! `THALWEG_DIFFERENTIAL_RECORD=1 THALWEG_CONFORMANCE_TARGET=kafka cargo run -p conformance -- every_api`; without the first variable,
+//! Kafka is compared with what was recorded. `THALWEG_DIFFERENTIAL_TARGET=HOST:PORT` compares a fresh node that runs there.
 
 #![expect(
     clippy::type_complexity,
@@ -64,11 +63,16 @@ fn every_api_and_version_answers_as_kafka_does() {
         std::fs::write(golden(), HEADER.to_owned() + &transcript(&run(&kafka))).expect("the transcript is written");
         return;
     }
+    let recorded = || parse(&std::fs::read_to_string(golden()).expect("the recorded transcript"));
+    if let Ok(kafka) = std::env::var("THALWEG_DIFFERENTIAL_KAFKA") {
+        assert!(recorded() == parse(&transcript(&run(&kafka))), "Kafka does not answer as it was recorded");
+        return;
+    }
     let lines = match std::env::var("THALWEG_DIFFERENTIAL_TARGET") {
         Ok(address) => run(&address),
         Err(_) => run(&node::OwnNode::start("differential").address()),
     };
-    let kafka = parse(&std::fs::read_to_string(golden()).expect("the recorded transcript"));
+    let kafka = recorded();
     let ours = parse(&transcript(&lines));
     let (found, used) = compare(&kafka, &ours);
     let stale: Vec<_> = (0..differences::WANTED.len()).filter(|at| !used.contains(at)).collect();
