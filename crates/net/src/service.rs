@@ -28,7 +28,7 @@ pub trait Service: 'static {
 
     /// Called before `len` bytes of a file at `position` are sent. When they may not be in memory, the returned future is
     /// awaited first, so that a cold read never blocks the loop (KAFKA-7504).
-    fn before_send(&self, file: &dyn SendFile, position: u64, len: usize) -> Option<Warming> {
+    fn before_send(&self, file: &Arc<dyn SendFile>, position: u64, len: usize) -> Option<Warming> {
         let _ = (file, position, len);
         None
     }
@@ -131,6 +131,17 @@ pub struct FilePiece {
 pub trait SendFile: fmt::Debug + Send + Sync {
     /// The kernel's file, for sendfile; `None` makes the connection copy with [`SendFile::read_at`].
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Whether a range can be sent without waiting for a device.
+    fn is_in_memory(&self, position: u64, len: usize) -> bool {
+        let _ = (position, len);
+        true
+    }
+
+    /// Brings a range into memory, which may take long; what fails will fail again when it is sent.
+    fn read_ahead(&self, position: u64, len: usize) {
+        let _ = (position, len);
+    }
 
     /// Reads at `position`, returning how many bytes were read; 0 at the end of the file.
     ///

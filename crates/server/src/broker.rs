@@ -1,5 +1,6 @@
 //! What all requests of a node share. Immutable but for what says otherwise; every field has its own lock or none.
 
+use crate::cold_reads::ColdReads;
 use crate::committer::Committer;
 use crate::coordinator::GroupCoordinator;
 use crate::partition::Partition;
@@ -104,6 +105,7 @@ pub(crate) struct Broker {
     pub(crate) sessions: Mutex<FetchSessions>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) groups: Arc<GroupCoordinator>,
+    pub(crate) cold_reads: ColdReads,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) epoch: AtomicI64,
     pub(crate) ready: AtomicBool,

@@ -7,6 +7,7 @@ mod answer;
 mod api;
 mod background;
 mod broker;
+mod cold_reads;
 mod committer;
 mod coordinator;
 mod dispatch;

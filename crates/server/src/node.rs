@@ -26,6 +26,8 @@ use telemetry::Metrics;
 
 /// How long a stopping node lets replies in flight finish.
 const GRACE: Duration = Duration::from_secs(5);
+/// Threads that bring cold ranges into memory. More would only make a disk seek more.
+const COLD_READERS: usize = 2;
 /// How often housekeeping looks whether something is due.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -72,6 +74,7 @@ pub struct Node {
     committers: Vec<JoinHandle<()>>,
     housekeeping: Option<JoinHandle<()>>,
     coordinators: Option<JoinHandle<()>>,
+    cold_readers: Vec<JoinHandle<()>>,
     stop: Arc<(Mutex<bool>, Condvar)>,
 }
 
@@ -104,8 +107,10 @@ impl Node {
             committers,
             housekeeping: None,
             coordinators: None,
+            cold_readers: Vec::new(),
             stop: Arc::new((Mutex::new(false), Condvar::new())),
         };
+        node.start_cold_readers().map_err(StartError::Threads)?;
         node.serve(listeners)?;
         node.start_housekeeping().map_err(StartError::Threads)?;
         node.start_coordinators().map_err(StartError::Threads)?;
@@ -202,6 +207,15 @@ impl Node {
         Ok(())
     }
 
+    fn start_cold_readers(&mut self) -> std::io::Result<()> {
+        for at in 0..COLD_READERS {
+            let broker = Arc::clone(&self.broker);
+            let body = move || broker.cold_reads.run();
+            self.cold_readers.push(std::thread::Builder::new().name(format!("cold-reads-{at}")).spawn(body)?);
+        }
+        Ok(())
+    }
+
     fn start_coordinators(&mut self) -> std::io::Result<()> {
         let broker = Arc::clone(&self.broker);
         let body = move || {
@@ -258,6 +272,8 @@ impl Node {
             trigger.begin(GRACE);
             self.loops.drain(..).for_each(join);
         }
+        self.broker.cold_reads.close();
+        self.cold_readers.drain(..).for_each(join);
         *self.stop.0.lock() = true;
         self.stop.1.notify_all();
         self.housekeeping.take().into_iter().for_each(join);

@@ -8,14 +8,27 @@ use storage::DiskFile;
 
 /// A segment's file.
 #[derive(Debug)]
-pub(crate) struct SegmentFile(pub(crate) Arc<dyn DiskFile>);
+pub(crate) struct SegmentFile {
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// From here on it was written lately.
+    pub(crate) recent_from: u64,
+}
 
 impl SendFile for SegmentFile {
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.0.fd()
+        self.file.fd()
+    }
+
+    fn is_in_memory(&self, position: u64, len: usize) -> bool {
+        position >= self.recent_from || self.file.is_in_memory(position, len)
+    }
+
+    fn read_ahead(&self, position: u64, len: usize) {
+        // The connection meets the same error when it sends, and tells it.
+        let _met_again = self.file.read_ahead(position, len);
     }
 
     fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(buf, position)
+        self.file.read_at(buf, position)
     }
 }

@@ -52,8 +52,8 @@ impl Service for NodeService {
         }
     }
 
-    fn before_send(&self, _file: &dyn SendFile, _position: u64, _len: usize) -> Option<Warming> {
-        None
+    fn before_send(&self, file: &Arc<dyn SendFile>, position: u64, len: usize) -> Option<Warming> {
+        if file.is_in_memory(position, len) { None } else { self.broker.cold_reads.bring(file, position, len) }
     }
 }
 

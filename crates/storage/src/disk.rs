@@ -77,6 +77,19 @@ pub trait DiskFile: Send + Sync + Debug {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
+    /// Whether a range can be read without waiting for a device, as far as a few probes tell; true where the system does not say.
+    fn is_in_memory(&self, position: u64, len: usize) -> bool {
+        let _ = (position, len);
+        true
+    }
+    /// Brings a range into memory; returns when it is there.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn read_ahead(&self, position: u64, len: usize) -> io::Result<()> {
+        let _ = (position, len);
+        Ok(())
+    }
     /// The system's handle, for sendfile; `None` for a file that is none of the system's.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 }

@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// Bytes read at a time while looking for a batch.
 const SCAN: usize = 4 * 1024;
 
+/// Bytes at the end of the log that count as recent.
+const RECENT_BYTES: u64 = 4 << 20;
+
 /// A batch's place in a segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Located {
@@ -33,6 +36,8 @@ pub(crate) struct Segment {
     /// Max timestamp of the first batch, which the age of the segment counts from.
     first_timestamp: Option<Timestamp>,
     file: Option<Arc<dyn DiskFile>>,
+    /// Where the first batch begins that was appended since the segment was opened.
+    appended_from: Option<u64>,
     /// Whether bytes were written since the last ticket.
     pub(crate) is_dirty: bool,
 }
@@ -65,6 +70,7 @@ impl Segment {
             max_timestamp: None,
             first_timestamp: None,
             file: None,
+            appended_from: None,
             is_dirty: false,
         }
     }
@@ -98,10 +104,17 @@ impl Segment {
         let file = self.file(disk, dir)?;
         // Dirty first: a write that fails midway has written something.
         self.is_dirty = true;
+        self.appended_from.get_or_insert(self.size);
         file.write_all_at(bytes, self.size).map_err(DiskError::on("append to", &path(dir, self.base, "log")))?;
         self.note(disk, dir, header, self.size, index_interval)?;
         self.size += header.size as u64;
         Ok(())
+    }
+
+    /// From where on the bytes are so new that they are still in memory; the active segment's last MiBs at most.
+    pub(crate) fn recent_from(&self, is_active: bool) -> u64 {
+        let appended = self.appended_from.filter(|_| is_active).unwrap_or(u64::MAX);
+        appended.max(self.size.saturating_sub(RECENT_BYTES))
     }
 
     /// Notes a batch at `position` in the indexes, as Kafka does: an entry once more than the interval has gone by.
@@ -278,6 +291,7 @@ impl Segment {
         file.set_len(size).map_err(DiskError::on("cut", &log))?;
         self.is_dirty = true;
         self.size = size;
+        self.appended_from = self.appended_from.filter(|from| *from < size);
         let beyond = |entry: OffsetEntry| u64::try_from(entry.position).unwrap_or(0) >= size;
         self.offsets.truncate(disk, &path(dir, self.base, "index"), beyond)?;
         let last = self.offsets.last().map_or(-1, |entry| entry.relative_offset);

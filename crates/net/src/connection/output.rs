@@ -110,7 +110,7 @@ impl Output {
             let piece = &self.queue[0].files[self.pieces_sent];
             let position = piece.position + self.piece_bytes_sent as u64;
             let len = (piece.len - self.piece_bytes_sent).min(SLICE_BYTES);
-            self.warming = service.before_send(&*piece.file, position, len);
+            self.warming = service.before_send(&piece.file, position, len);
         }
         if let Some(warming) = &mut self.warming {
             if warming.as_mut().poll(cx).is_pending() {
@@ -252,7 +252,7 @@ fn copy(stream: &TcpStream, file: &dyn SendFile, position: u64, left: usize, mor
 }
 
 fn is_warm(outgoing: &Outgoing, service: &impl Service) -> bool {
-    outgoing.files.iter().all(|piece| service.before_send(&*piece.file, piece.position, piece.len).is_none())
+    outgoing.files.iter().all(|piece| service.before_send(&piece.file, piece.position, piece.len).is_none())
 }
 
 /// The reply with its file ranges copied in; `None` when a file cannot be read, which the sending of it will then report.

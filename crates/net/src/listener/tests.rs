@@ -85,7 +85,7 @@ impl Service for Script {
         }
     }
 
-    fn before_send(&self, _: &dyn SendFile, _: u64, _: usize) -> Option<Warming> {
+    fn before_send(&self, _: &Arc<dyn SendFile>, _: u64, _: usize) -> Option<Warming> {
         self.warmings.set(self.warmings.get() + 1);
         let gate = Rc::clone(self.warming_gate.as_ref()?);
         Some(Box::pin(gate.pass()))

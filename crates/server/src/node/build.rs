@@ -3,6 +3,7 @@
 use super::StartError;
 use super::dirs::Dirs;
 use crate::broker::{Broker, LogDirHandle, NodeEndpoint};
+use crate::cold_reads::ColdReads;
 use crate::coordinator::{GroupCoordinator, group_settings};
 use crate::environment::Environment;
 use crate::partitions::Partitions;
@@ -124,6 +125,7 @@ fn build_or(
         sessions: Mutex::new(FetchSessions::new(config.fetch_session_slots, SeededRng::new(rng.next_u64()))),
         producer_ids: ProducerIds::default(),
         groups,
+        cold_reads: ColdReads::default(),
         metrics,
         epoch: AtomicI64::new(epoch.0),
         ready: AtomicBool::new(false),

@@ -18,6 +18,8 @@ pub struct Slice {
     pub position: u64,
     /// How many bytes; 0 when there is nothing below the bound.
     pub len: usize,
+    /// From here on the file was written lately by this process: it is in memory, and looking would only cost a system call.
+    pub recent_from: u64,
 }
 
 /// A record by its time.
@@ -61,7 +63,7 @@ impl Log {
                     continue;
                 }
                 let file = self.segments[at].file(disk.as_ref(), &self.dir)?;
-                return Ok(Slice { file, position: 0, len: 0 });
+                return Ok(Slice { file, position: 0, len: 0, recent_from: 0 });
             };
             let end = if next_base.map_or(upper >= self.log_end, |base| upper >= base) {
                 segment.size
@@ -72,7 +74,12 @@ impl Log {
             let least = if at_least_one { first.header.size } else { 0 };
             let len = available.min(bytes_max.max(least));
             let file = segment.file(disk.as_ref(), &self.dir)?;
-            return Ok(Slice { file, position: first.position, len });
+            return Ok(Slice {
+                file,
+                position: first.position,
+                len,
+                recent_from: segment.recent_from(next_base.is_none()),
+            });
         }
     }
 

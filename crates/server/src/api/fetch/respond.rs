@@ -102,7 +102,8 @@ fn partition_data(
         }
         Some(slice) => {
             let (position, len) = (slice.position, slice.len);
-            files.push(FileRange { file: Arc::new(SegmentFile(slice.file)), position, len });
+            let file = Arc::new(SegmentFile { file: slice.file, recent_from: slice.recent_from });
+            files.push(FileRange { file, position, len });
             Records::Spliced(len)
         }
     };

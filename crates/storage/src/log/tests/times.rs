@@ -27,3 +27,22 @@ fn max_decompressed_message_bytes_bounds_one_record_not_the_batch() {
         assert_eq!(log.max_timestamp().unwrap().unwrap().offset, Offset(9), "{codec:?}");
     }
 }
+
+#[test]
+fn only_what_this_process_appended_counts_as_recent() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    for _ in 0..2 {
+        log.append(Timestamp(0), &ValidBatch::internal(&compressed(Codec::Lz4)).unwrap(), LeaderEpoch(0)).unwrap();
+    }
+    let end = log.log_end();
+    assert_eq!(log.read(Offset(0), end, 1 << 20, true).unwrap().recent_from, 0);
+    log.close().unwrap();
+    let (mut log, _) = super::reopen(&disk, true, Offset::ZERO).unwrap();
+    assert_eq!(log.read(Offset(0), end, 1 << 20, true).unwrap().recent_from, u64::MAX);
+    let size = log.size_bytes();
+    log.append(Timestamp(0), &ValidBatch::internal(&compressed(Codec::Lz4)).unwrap(), LeaderEpoch(0)).unwrap();
+    assert_eq!(log.read(Offset(0), end, 1 << 20, true).unwrap().recent_from, size);
+    log.roll().unwrap();
+    assert_eq!(log.read(Offset(0), end, 1 << 20, true).unwrap().recent_from, u64::MAX);
+}
