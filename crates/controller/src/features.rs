@@ -2,7 +2,7 @@
 
 use crate::{Controller, Decision, VersionedRecord};
 use base::{ErrorCode, Refusal};
-use metadata::{KRAFT_VERSION, METADATA_VERSION, supported_feature};
+use metadata::{KRAFT_VERSION, METADATA_VERSION, MetadataVersion, supported_feature};
 use protocol::messages::feature_level_record::FeatureLevelRecord;
 use protocol::messages::update_features_request::{FeatureUpdateKey, UpdateFeaturesRequest};
 use protocol::messages::update_features_response::{UpdatableFeatureResult, UpdateFeaturesResponse};
@@ -112,7 +112,8 @@ impl Controller {
                 "Invalid update version {level} for feature {name}. Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade."
             ));
         }
-        if name == METADATA_VERSION && level < now {
+        let versions = MetadataVersion::from_level(now).zip(MetadataVersion::from_level(level));
+        if name == METADATA_VERSION && versions.is_some_and(|(now, asked)| now.loses_records_at(asked)) {
             return invalid(format!(
                 "Refusing to perform the requested downgrade of {name} because it might delete metadata information."
             ));

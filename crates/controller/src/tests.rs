@@ -1,3 +1,5 @@
+mod refusals;
+
 use crate::{Controller, Decision, Settings};
 use base::{BrokerEpoch, ErrorCode, LeaderEpoch, Monotonic, NodeId, SeededRng, Uuid};
 use protocol::messages::broker_registration_request::{BrokerRegistrationRequest, Feature, Listener};

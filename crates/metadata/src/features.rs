@@ -58,6 +58,9 @@ const LEVELS: &[(i16, &str)] = &[
     (33, "4.4-IV2"),
 ];
 
+/// The levels that brought records, or fields of records, which the level before cannot write.
+const CHANGED_RECORDS: &[i16] = &[7, 8, 11, 13, 14, 15, 17, 23, 30, 32, 33];
+
 /// A level of metadata.version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MetadataVersion(i16);
@@ -95,6 +98,12 @@ impl MetadataVersion {
     #[must_use]
     pub fn name(self) -> &'static str {
         LEVELS.iter().find(|(level, _)| *level == self.0).map_or("?", |(_, name)| name)
+    }
+
+    /// Whether going down to `older` could lose what a record says.
+    #[must_use]
+    pub fn loses_records_at(self, older: MetadataVersion) -> bool {
+        CHANGED_RECORDS.iter().any(|level| (older.0 + 1..=self.0).contains(level))
     }
 
     /// Whether controllers register (KIP-919).
@@ -171,6 +180,8 @@ mod tests {
         }
         assert_eq!(MetadataVersion::from_name("4.0").unwrap().level(), 25);
         assert_eq!(MetadataVersion::from_name("4.1.2").unwrap().level(), 27);
+        let loses = |from, to| MetadataVersion(from).loses_records_at(MetadataVersion(to));
+        assert!(loses(33, 32) && loses(32, 31) && !loses(31, 30) && loses(31, 29) && !loses(29, 23) && !loses(20, 17));
         assert_eq!(MetadataVersion::from_name("9.9"), None);
         assert_eq!(MetadataVersion::from_level(34), None);
     }
