@@ -9,6 +9,7 @@ mod node;
 mod node_config;
 mod properties;
 mod row;
+mod rules;
 mod synonyms;
 mod topic;
 mod topic_config;

@@ -71,6 +71,9 @@ impl Row {
     pub fn check(&self, value: &str) -> Result<(), String> {
         let value = value.trim();
         let invalid = |why: &str| Err(format!("Invalid value {value} for configuration {}: {why}", self.name));
+        if let Err(why) = crate::rules::check(self.name, value) {
+            return invalid(why);
+        }
         let number = match self.kind {
             Kind::Boolean => {
                 let known = value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false");
@@ -146,6 +149,9 @@ impl Row {
 
     fn check_words(&self, value: &str) -> Result<(), String> {
         let Some(allowed) = self.allowed() else { return Ok(()) };
+        if crate::rules::has_gap(value) {
+            return Err(format!("Invalid value {value} for configuration {}: a word of the list is empty", self.name));
+        }
         for word in words(value) {
             if !allowed.contains(&word) {
                 let list = allowed.join(", ");

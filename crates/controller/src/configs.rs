@@ -172,7 +172,8 @@ impl Controller {
                 }
                 let check = |(key, value): (&String, &String)| {
                     group_row(key).map_or(Ok(()), |row| row.check(value))?;
-                    self.check_group_bounds(key, value)
+                    self.check_group_bounds(key, value)?;
+                    self.check_group_choice(key, value.trim())
                 };
                 values.iter().try_for_each(check).map_err(invalid)
             }
@@ -184,7 +185,7 @@ impl Controller {
     }
 
     /// A group's session and heartbeat stay between the bounds that the brokers set for them (KIP-848).
-    fn check_group_bounds(&self, key: &str, value: &str) -> Result<(), String> {
+    pub(crate) fn check_group_bounds(&self, key: &str, value: &str) -> Result<(), String> {
         let Some((kind, rest)) = key.split_once('.') else { return Ok(()) };
         let Ok(number) = value.trim().parse::<i64>() else { return Ok(()) };
         let bound = |which: &str| {
@@ -199,6 +200,29 @@ impl Controller {
             }
             (_, Some((max, name))) if number > max => {
                 Err(format!("{key} must be less than or equal to {name}, which is {max}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The brokers' word on a group's config, where it has bounds of another shape.
+    fn check_group_choice(&self, key: &str, value: &str) -> Result<(), String> {
+        let node = |name: &str| {
+            let set = self.settings.node_configs.get(name).map(String::as_str);
+            set.or_else(|| node_row(name).and_then(|row| row.default)).unwrap_or_default()
+        };
+        match key {
+            "streams.assignor.name" if !words(node("group.streams.assignors")).any(|known| known == value) => {
+                Err(format!("{key} must be one of group.streams.assignors: {}", node("group.streams.assignors")))
+            }
+            "streams.num.standby.replicas" => {
+                let max = node("group.streams.max.standby.replicas");
+                let fits = value.parse::<i64>().ok().zip(max.parse().ok()).is_none_or(|(asked, max)| asked <= max);
+                if fits {
+                    Ok(())
+                } else {
+                    Err(format!("{key} must be at most {max}, group.streams.max.standby.replicas"))
+                }
             }
             _ => Ok(()),
         }
@@ -220,7 +244,10 @@ impl Controller {
             let why = format!("Cannot update these configs dynamically: Set({})", fixed.join(", "));
             return Err(Refusal::new(ErrorCode::InvalidRequest, why));
         }
-        let check = |(key, value): (&String, &String)| node_row(key).map_or(Ok(()), |row| row.check(value));
+        let check = |(key, value): (&String, &String)| {
+            node_row(key).map_or(Ok(()), |row| row.check(value))?;
+            self.check_dynamic(name, key, value.trim())
+        };
         values.iter().try_for_each(check).map_err(|why| Refusal::new(ErrorCode::InvalidRequest, why))
     }
 

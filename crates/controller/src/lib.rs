@@ -5,6 +5,7 @@
 
 mod brokers;
 mod configs;
+mod dynamic;
 mod features;
 mod placement;
 mod topics;

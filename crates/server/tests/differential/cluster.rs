@@ -11,6 +11,7 @@ use protocol::messages::describe_cluster_request::DescribeClusterRequest;
 use protocol::messages::describe_log_dirs_request::{DescribableLogDirTopic, DescribeLogDirsRequest};
 use protocol::messages::describe_quorum_request::{DescribeQuorumRequest, PartitionData, TopicData};
 use protocol::messages::describe_topic_partitions_request::{Cursor, DescribeTopicPartitionsRequest, TopicRequest};
+use protocol::messages::list_config_resources_request::ListConfigResourcesRequest;
 use protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use protocol::messages::update_features_request::{FeatureUpdateKey, UpdateFeaturesRequest};
 
@@ -25,6 +26,20 @@ fn versions_line(version: i16, frame: &[u8]) -> String {
     response.supported_features.retain(|feature| feature.name == "metadata.version" || feature.name == "kraft.version");
     response.finalized_features.retain(|feature| feature.name == "metadata.version" || feature.name == "kraft.version");
     canonical(&format!("{response:?}"), version)
+}
+
+/// A cluster that has no topic yet.
+pub(crate) fn empty_cluster(script: &mut Script) {
+    script.all("no-topics-yet", |v| MetadataRequest {
+        topics: if v == 0 { Some(vec![]) } else { None },
+        ..MetadataRequest::default()
+    });
+    script.all("no-topics-yet", |_| DescribeTopicPartitionsRequest {
+        response_partition_limit: 10,
+        ..DescribeTopicPartitionsRequest::default()
+    });
+    script.all("no-topics-yet", |_| DescribeLogDirsRequest { topics: None, ..DescribeLogDirsRequest::default() });
+    script.all("no-topics-yet", |_| ListConfigResourcesRequest::default());
 }
 
 pub(crate) fn api_versions(script: &mut Script) {

@@ -20,6 +20,7 @@ mod read;
 mod restart;
 mod script;
 mod topics;
+mod values;
 mod wire;
 
 use script::{Script, parse, transcript};
@@ -31,6 +32,7 @@ const HEADER: &str =
 
 fn run(address: &str) -> Vec<(String, i16, String)> {
     let mut script = Script::new(address);
+    cluster::empty_cluster(&mut script);
     cluster::api_versions(&mut script);
     topics::create_topics(&mut script);
     topics::delete_topics(&mut script);
@@ -49,6 +51,7 @@ fn run(address: &str) -> Vec<(String, i16, String)> {
     configs::describe_configs(&mut script);
     configs::alter_configs(&mut script);
     configs::incremental_alter_configs(&mut script);
+    values::values(&mut script);
     cluster::update_features(&mut script);
     script.lines
 }
