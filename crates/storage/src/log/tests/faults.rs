@@ -1,0 +1,124 @@
+//! Disks that fail at each operation in turn, and readers of files that are rolled, retained or removed under them.
+
+use super::{DIR, append, expect_prefix, new_log, options, read_all, reopen, sync};
+use crate::{AppendError, Disk, FaultyMemDisk, LogConfig};
+use base::{LeaderEpoch, Offset, Timestamp};
+use record::{Batches, ValidBatch};
+use std::path::Path;
+
+#[test]
+fn r24_an_index_that_cannot_be_written_after_its_log_leaves_no_offset_twice() {
+    let mut failed_in_index = false;
+    for operations in 0..30 {
+        let disk = FaultyMemDisk::new(1);
+        let mut log = new_log(&disk);
+        for _ in 0..12 {
+            append(&mut log, 2, 20);
+        }
+        sync(&disk, &mut log);
+        let durable = log.log_end();
+        disk.fail_after(Some(operations));
+        // Appends that roll: the old segment's indexes are written between two batches.
+        let mut end = durable;
+        for _ in 0..10 {
+            let bytes = super::batch(end.0, 2, 150);
+            match log.append(Timestamp(0), &ValidBatch::internal(&bytes).unwrap(), LeaderEpoch(0)) {
+                Ok(appended) => end = appended.last_offset.plus(1),
+                Err(AppendError::Offline(error)) => {
+                    failed_in_index |= error.path.to_string_lossy().ends_with("index");
+                    break;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(log.log_end(), end, "an append that failed moves no end");
+        let after = disk.crash();
+        let (mut log, _) = reopen(&after, false, durable).unwrap();
+        assert!(log.log_end() >= durable);
+        expect_prefix(&mut log);
+    }
+    assert!(failed_in_index, "no run failed where this test means to look");
+}
+
+#[test]
+fn r20_recovery_that_dies_at_any_operation_is_finished_by_the_next() {
+    for operations in 0..60 {
+        let disk = FaultyMemDisk::new(operations);
+        let mut log = new_log(&disk);
+        for _ in 0..10 {
+            append(&mut log, 2, 60);
+        }
+        sync(&disk, &mut log);
+        let durable = log.log_end();
+        for _ in 0..30 {
+            append(&mut log, 3, 90);
+        }
+        assert!(log.segment_count() > 3);
+        // The names of the segments reach the disk before their bytes.
+        disk.sync_dir(Path::new(DIR)).unwrap();
+        let first = disk.crash();
+        first.fail_after(Some(operations));
+        drop(reopen(&first, false, durable));
+        let second = first.crash();
+        let (mut log, _) = reopen(&second, false, durable).unwrap();
+        assert!(log.log_end() >= durable, "after {operations} operations");
+        expect_prefix(&mut log);
+        append(&mut log, 2, 10);
+        sync(&second, &mut log);
+        expect_prefix(&mut log);
+    }
+}
+
+#[test]
+fn r28_a_slice_keeps_its_bytes_while_the_log_rolls_and_retention_removes_its_segment() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    for _ in 0..10 {
+        append(&mut log, 2, 20);
+    }
+    let slice = log.read(Offset(0), log.log_end(), 1 << 20, true).unwrap();
+    let before = log.read_slice(&slice).unwrap();
+    for _ in 0..40 {
+        append(&mut log, 2, 60);
+    }
+    assert!(log.segment_count() > 2);
+    assert_eq!(log.read_slice(&slice).unwrap(), before);
+    log.reconfigure(LogConfig { retention_bytes: 0, ..options(false).config });
+    let deletion = log.retain(Timestamp(0), log.log_end()).unwrap().unwrap();
+    for file in deletion.paths {
+        disk.remove_file(&file).unwrap();
+    }
+    assert_eq!(log.read_slice(&slice).unwrap(), before);
+    let values: usize = Batches::new(&before).map(|batch| batch.unwrap().header.record_count as usize).sum();
+    let start = log.log_start();
+    assert!(values > 0 && read_all(&mut log, start).is_empty());
+}
+
+#[test]
+fn r28_a_reader_sees_nothing_above_its_bound_whatever_is_appended_meanwhile() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    for _ in 0..5 {
+        append(&mut log, 2, 20);
+    }
+    let bound = log.log_end();
+    let slice = log.read(Offset(0), bound, 1 << 20, true).unwrap();
+    for _ in 0..5 {
+        append(&mut log, 2, 20);
+    }
+    let bytes = log.read_slice(&slice).unwrap();
+    assert!(Batches::new(&bytes).all(|batch| batch.unwrap().header.last_offset() < bound));
+}
+
+#[test]
+fn r22_a_torn_epochs_file_is_an_error_that_names_it() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    append(&mut log, 2, 20);
+    log.close().unwrap();
+    let file = Path::new(DIR).join("leader-epoch-checkpoint");
+    let whole = disk.read(&file).unwrap().unwrap();
+    disk.overwrite(&file, &whole[..whole.len() / 2]);
+    let refused = reopen(&disk, true, Offset::ZERO).unwrap_err().to_string();
+    assert!(refused.contains("leader-epoch-checkpoint"), "{refused}");
+}
