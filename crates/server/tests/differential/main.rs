@@ -13,6 +13,7 @@ mod batches;
 mod canon;
 mod cluster;
 mod configs;
+mod controller;
 mod differences;
 mod node;
 mod produce;
@@ -23,6 +24,7 @@ mod topics;
 mod values;
 mod wire;
 
+use protocol::ApiKey;
 use script::{Script, parse, transcript};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -53,6 +55,7 @@ fn run(address: &str) -> Vec<(String, i16, String)> {
     configs::incremental_alter_configs(&mut script);
     values::values(&mut script);
     cluster::update_features(&mut script);
+    controller::controller(&mut script);
     script.lines
 }
 
@@ -93,6 +96,34 @@ fn explains_more(theirs: &str, ours: &str) -> bool {
     };
     let (theirs, ours): (Vec<_>, Vec<_>) = (theirs.split(' ').collect(), ours.split(' ').collect());
     theirs.len() == ours.len() && theirs.into_iter().zip(ours).all(same)
+}
+
+/// The steps leave no version of these out; groups have their own transcripts.
+#[test]
+fn every_version_of_every_api_has_steps() {
+    let kafka = parse(&std::fs::read_to_string(golden()).expect("the recorded transcript"));
+    let groups = [
+        ApiKey::OffsetCommit,
+        ApiKey::OffsetFetch,
+        ApiKey::FindCoordinator,
+        ApiKey::JoinGroup,
+        ApiKey::Heartbeat,
+        ApiKey::LeaveGroup,
+        ApiKey::SyncGroup,
+        ApiKey::DescribeGroups,
+        ApiKey::ListGroups,
+        ApiKey::DeleteGroups,
+        ApiKey::OffsetDelete,
+        ApiKey::ConsumerGroupHeartbeat,
+        ApiKey::ConsumerGroupDescribe,
+    ];
+    let named = |key: &ApiKey| format!("{}.", key.name());
+    for (key, versions) in server::served_apis().into_iter().filter(|(key, _)| !groups.contains(key)) {
+        for version in versions {
+            let steps = kafka.keys().filter(|(label, of)| *of == version && label.starts_with(&named(&key))).count();
+            assert!(steps > 0, "{} v{version} has no step", key.name());
+        }
+    }
 }
 
 /// What differs and is not wanted, and which of the wanted differences were seen.
