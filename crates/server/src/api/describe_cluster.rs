@@ -18,7 +18,8 @@ pub(crate) fn handle(broker: &Broker, session: &Session, to: ReplyTo, request: &
     if request.endpoint_type != wanted {
         let (code, why) = match request.endpoint_type {
             BROKERS | CONTROLLERS => (
-                ErrorCode::MismatchedEndpointType,
+                // Version 0 could not have asked for the other kind.
+                if to.version == 0 { ErrorCode::InvalidRequest } else { ErrorCode::MismatchedEndpointType },
                 "this listener describes the other kind of endpoint: ask a broker for brokers, a controller for controllers".to_owned(),
             ),
             other => (ErrorCode::UnsupportedEndpointType, format!("endpoint type {other} is neither 1 (brokers) nor 2 (controllers)")),
