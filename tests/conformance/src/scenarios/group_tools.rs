@@ -103,7 +103,7 @@ fn next_varying(text: &str) -> Option<(usize, usize, &'static str)> {
     });
     let uuid = (0..text.len().saturating_sub(35)).find(|at| is_uuid(&text.as_bytes()[*at..*at + 36]));
     let topic = "\"topicId\":\"";
-    let topic_id = text.match_indices(topic).map(|(at, _)| at + topic.len()).find(|at| &text[*at..*at + 1] != "I");
+    let topic_id = text.match_indices(topic).map(|(at, _)| at + topic.len()).find(|at| !text[*at..].starts_with("I\""));
     let topic_id = topic_id.map(|at| (at, text[at..].find('"').unwrap_or(0), "I"));
     times.chain(uuid.map(|at| (at, 36, "I"))).chain(topic_id).min()
 }
@@ -201,6 +201,8 @@ mod tests {
         let want =
             r#"0 CreateTime: T key: {"group":"g"} payload: {"commitTimestamp":T,"expireTimestamp":-1,"topicId":"I"}"#;
         assert_eq!(normalised(line), want);
+        // An id may itself begin with the letter that stands for ids.
+        assert_eq!(normalised(r#"{"topicId":"I042W2uEToKgiPnbgu9xAA"}"#), r#"{"topicId":"I"}"#);
         let ids = "one-0b1f7f2e-1111-2222-3333-444455556666 two-0b1f7f2e-1111-2222-3333-444455556666";
         assert_eq!(normalised(ids), "one-I two-I");
         let members = |order: &str| normalised(&format!(r#"{{"members":[{order}],"x":1}}"#));
