@@ -101,7 +101,8 @@ impl Log {
         let last = self.segments.len() - 1;
         for at in 0..self.segments.len() {
             let next = self.segments.get(at + 1).map(|next| next.base);
-            let unflushed = !clean && next.is_none_or(|next| next > self.recovery_point);
+            // At the recovery point itself too: its bytes are synced, but its indexes were written when it rolled.
+            let unflushed = !clean && next.is_none_or(|next| next >= self.recovery_point);
             if unflushed {
                 continue;
             }
@@ -134,7 +135,7 @@ impl Log {
     /// Rebuilds what lies above the recovery point, cutting the log at the first batch that is not whole and sound. Returns where
     /// the first rebuilt segment begins.
     fn recover(&mut self, recovery: &mut Recovery) -> Result<Offset, LogError> {
-        let from = self.segments.partition_point(|segment| segment.base <= self.recovery_point).saturating_sub(1);
+        let from = self.segments.partition_point(|segment| segment.base < self.recovery_point).saturating_sub(1);
         let base = self.segments[from].base;
         // What is rebuilt says itself in which epochs it was appended; the file may tell of epochs that no record was kept of.
         self.epochs.truncate_end(base);

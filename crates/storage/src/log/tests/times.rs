@@ -46,3 +46,26 @@ fn only_what_this_process_appended_counts_as_recent() {
     log.roll().unwrap();
     assert_eq!(log.read(Offset(0), end, 1 << 20, true).unwrap().recent_from, u64::MAX);
 }
+
+/// The log is durable up to where it rolls, so the recovery point has passed the segment before its indexes were synced.
+#[test]
+fn indexes_of_a_segment_that_ends_at_the_recovery_point_are_not_trusted_after_a_crash() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    // Old records at the end, so that only the index tells that newer ones come before.
+    for time in [1_000, 5_000, 1_001, 1_002, 1_003, 1_004, 1_005] {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        builder.append(&NewRecord { timestamp: Timestamp(time), value: Some(&[7; 150]), ..NewRecord::default() });
+        log.append(Timestamp(0), &ValidBatch::internal(&builder.build()).unwrap(), LeaderEpoch(0)).unwrap();
+    }
+    super::sync(&disk, &mut log);
+    log.roll().unwrap();
+    let recovery_point = log.log_end();
+    drop(log);
+    // What a crash may leave: the one index reached the disk and the other did not.
+    disk.overwrite(&std::path::Path::new(super::DIR).join("00000000000000000000.timeindex"), &[]);
+    let (mut log, _) = super::reopen(&disk, false, recovery_point).unwrap();
+    assert_eq!((log.log_end(), log.segment_count()), (Offset(7), 2));
+    assert_eq!(log.max_timestamp().unwrap().unwrap().offset, Offset(1));
+    assert_eq!(log.offset_for_time(Timestamp(4_000)).unwrap().unwrap().offset, Offset(1));
+}
