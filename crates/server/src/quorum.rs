@@ -223,6 +223,9 @@ impl MetadataQuorum {
                     inner.log.append_as_follower(now, &bytes).map_err(append_fault(&self.dir))?;
                 }
                 Output::HighWatermark(offset) => self.publish(inner, offset),
+                Output::Truncate(_) | Output::Send { .. } | Output::Answer { .. } => {
+                    unreachable!("the only voter has nobody to talk to: {output:?}")
+                }
             }
         }
         Ok(())

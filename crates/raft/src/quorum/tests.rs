@@ -1,5 +1,7 @@
-use super::{Output, Quorum, Settings};
-use crate::ElectionState;
+mod simulation;
+
+use super::{Output, Quorum, Settings, Timing};
+use crate::{ElectionState, LogEpochs};
 use base::{LeaderEpoch, NodeId, Offset, Timestamp, Uuid};
 use record::control::{LeaderChange, Voter, Voters};
 use record::{BatchView, Batches};
@@ -18,11 +20,18 @@ fn settings(voters: i32, dynamic: bool) -> Settings {
         directory_id: one(1).1,
         voters: (1..=voters).map(one).collect(),
         voters_record: dynamic.then(|| Voters { voters: (1..=voters).map(voter).collect() }),
+        timing: Timing::default(),
+        seed: 1,
     }
 }
 
 fn elected(voters: i32, dynamic: bool, log_end: i64) -> (Quorum, Vec<Output>) {
-    let mut quorum = Quorum::new(settings(voters, dynamic), ElectionState::unattached(vec![]), Offset(log_end), false);
+    let mut quorum = Quorum::new(
+        settings(voters, dynamic),
+        ElectionState::unattached(vec![]),
+        LogEpochs::new([], Offset(log_end)),
+        false,
+    );
     let mut out = Vec::new();
     quorum.campaign(Timestamp(5), &mut out);
     (quorum, out)
@@ -48,7 +57,7 @@ fn r15_the_only_voter_persists_its_vote_before_it_leads() {
 fn one_of_three_does_not_elect_itself() {
     let (quorum, out) = elected(3, false, 0);
     assert!(!quorum.is_leader());
-    assert!(matches!(out.as_slice(), [Output::Persist(_)]));
+    assert!(matches!(out.as_slice(), [Output::Persist(_), Output::Send { .. }, Output::Send { .. }]));
 }
 
 #[test]

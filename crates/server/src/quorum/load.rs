@@ -6,7 +6,7 @@ use config::NodeConfig;
 use controller::{Controller, VersionedRecord};
 use metadata::{Changes, MetadataImage, Provenance};
 use protocol::metadata_record::MetadataRecord;
-use raft::{ElectionState, Quorum, QuorumStateVersion, Settings, SnapshotId, SnapshotReader};
+use raft::{ElectionState, LogEpochs, Quorum, QuorumStateVersion, Settings, SnapshotId, SnapshotReader, Timing};
 use record::Batches;
 use record::control::{ControlType, Voters};
 use std::collections::BTreeMap;
@@ -152,7 +152,7 @@ pub(crate) fn load(
         disk: Arc::clone(disk),
         layout,
         voters_record: quorum_settings.voters_record.clone(),
-        quorum: Quorum::new(quorum_settings, state, log.log_end(), voters_in_log),
+        quorum: Quorum::new(quorum_settings, state, log_epochs(&log), voters_in_log),
         unsnapshotted_bytes: log.size_bytes(),
         log,
         controller,
@@ -216,6 +216,10 @@ impl Replay {
     }
 }
 
+fn log_epochs(log: &Log) -> LogEpochs {
+    LogEpochs::new(log.epochs().entries().iter().map(|entry| (entry.epoch, entry.start)), log.log_end())
+}
+
 /// Who votes: the voters of the log or of the format, else those of controller.quorum.voters.
 fn quorum_settings(
     config: &NodeConfig,
@@ -239,7 +243,14 @@ fn quorum_settings(
             format!("the quorum's voters are {}: this version runs as the only voter, node {node}", ids.join(", "));
         return Err(malformed(dir.to_owned(), what));
     }
-    Ok(Settings { node, directory_id, voters: members, voters_record: voters })
+    Ok(Settings {
+        node,
+        directory_id,
+        voters: members,
+        voters_record: voters,
+        timing: Timing::default(),
+        seed: u64::from(node.0.unsigned_abs()),
+    })
 }
 
 fn election_state(
