@@ -1,2 +1,3 @@
 mod kafka_vectors;
+mod other_codec;
 mod values;

@@ -65,7 +65,7 @@ pub(super) fn vectors() -> (Vec<Vector>, BTreeMap<&'static str, RangeInclusive<i
     (vectors, versions)
 }
 
-fn codec(name: &str) -> &'static Codec {
+pub(super) fn codec(name: &str) -> &'static Codec {
     CODECS.iter().find(|codec| codec.name == name).unwrap_or_else(|| panic!("Kafka has a message {name}, we do not"))
 }
 
