@@ -5,18 +5,35 @@
 use config::{Honoured, Row, Update, documentation, group_rows, node_rows, topic_rows};
 use std::path::Path;
 
-const CONFIGS: &str = "docs/book/configs.md";
+/// A page: where it stands, and who writes it.
+type Page = (&'static str, fn() -> String);
+
+const PAGES: [Page; 2] = [("docs/book/configs.md", configs), ("docs/book/metrics.md", metrics)];
 
 /// Writes the pages, or with `check` says which one is stale.
 pub(crate) fn run(root: &Path, check: bool) -> Result<(), String> {
-    let (path, text) = (root.join(CONFIGS), configs());
-    if check {
-        let fresh = std::fs::read_to_string(&path).is_ok_and(|there| there == text);
-        return if fresh { Ok(()) } else { Err(format!("{CONFIGS} is not what the tables of configs say")) };
+    for (page, text) in PAGES {
+        let (path, text) = (root.join(page), text());
+        if check {
+            if !std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+                return Err(format!("{page} is not what its table in the code says"));
+            }
+            continue;
+        }
+        let folder = path.parent().ok_or("the page has no folder")?;
+        std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    let folder = path.parent().ok_or("the page has no folder")?;
-    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+    Ok(())
+}
+
+fn metrics() -> String {
+    format!(
+        "# Metrics\n\nWhat a node tells of itself, in Prometheus' text format. Written by `cargo xtask book` from `crates/telemetry`.\n\n\
+         The listener is off until `thalweg.metrics.listen` names an address, such as `127.0.0.1:9404`. It serves `/metrics`, `/healthz`\n\
+         (503 when the node cannot go on) and `/readyz` (the node serves clients; 503 until then).\n\n{}",
+        telemetry::markdown()
+    )
 }
 
 fn configs() -> String {
@@ -64,7 +81,7 @@ fn config_line(row: &Row, of_node: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::configs;
+    use super::{configs, metrics};
 
     #[test]
     fn the_page_has_a_line_a_config() {
@@ -72,5 +89,14 @@ mod tests {
         assert!(page.contains("| `node.id` | int | none | `[0,...]` | start | yes | The id of this node"), "{page}");
         assert!(page.contains("| `retention.ms` | long | `604800000` |"));
         assert!(page.lines().filter(|line| line.starts_with("| `")).count() > 400);
+    }
+
+    #[test]
+    fn the_page_has_a_line_a_metric() {
+        assert!(
+            metrics().contains("| `thalweg_commit_seconds` | Histogram |  | Time of a round of group commit. |"),
+            "{}",
+            metrics()
+        );
     }
 }

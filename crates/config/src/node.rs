@@ -21,7 +21,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "broker.session.timeout.ms", kind: Kind::Int, default: Some("9000"), valid: "", update: Update::ReadOnly, honoured: Honoured::Yes },
     Row { name: "client.quota.callback.class", kind: Kind::Class, default: None, valid: "", update: Update::ReadOnly, honoured: Honoured::Protects },
     Row { name: "compression.gzip.level", kind: Kind::Int, default: Some("-1"), valid: "[1,...,9] or -1", update: Update::ClusterWide, honoured: Honoured::Yes },
-    Row { name: "compression.lz4.level", kind: Kind::Int, default: Some("9"), valid: "[1,...,17]", update: Update::ClusterWide, honoured: Honoured::NotYet },
+    Row { name: "compression.lz4.level", kind: Kind::Int, default: Some("9"), valid: "[1,...,17]", update: Update::ClusterWide, honoured: Honoured::Yes },
     Row { name: "compression.type", kind: Kind::String, default: Some("producer"), valid: "[uncompressed, zstd, lz4, snappy, gzip, producer]", update: Update::ClusterWide, honoured: Honoured::Yes },
     Row { name: "compression.zstd.level", kind: Kind::Int, default: Some("3"), valid: "[-131072,...,22]", update: Update::ClusterWide, honoured: Honoured::Yes },
     Row { name: "config.providers", kind: Kind::List, default: Some(""), valid: "", update: Update::ClusterWide, honoured: Honoured::NotYet },

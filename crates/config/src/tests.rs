@@ -54,12 +54,13 @@ fn what_protects_refuses_and_what_is_unknown_warns() {
     ] {
         assert!(read(unsafe_line).is_err(), "{unsafe_line}");
     }
-    let startup =
-        NodeConfig::from_properties(&Properties::parse(&format!("{SHIPPED}no.such.key=1\ncompression.lz4.level=3\n")))
-            .unwrap();
+    let startup = NodeConfig::from_properties(&Properties::parse(&format!(
+        "{SHIPPED}no.such.key=1\nreplica.lag.time.max.ms=3000\n"
+    )))
+    .unwrap();
     let warnings: Vec<_> = startup.warnings.iter().map(|warning| warning.0.as_str()).collect();
     assert!(warnings.iter().any(|warning| warning.starts_with("no.such.key")), "{warnings:?}");
-    assert!(warnings.iter().any(|warning| warning.starts_with("compression.lz4.level")), "{warnings:?}");
+    assert!(warnings.iter().any(|warning| warning.starts_with("replica.lag.time.max.ms")), "{warnings:?}");
 }
 
 #[test]

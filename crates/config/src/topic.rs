@@ -7,7 +7,7 @@ use crate::row::{Honoured, Kind, Row, Update};
 pub const ROWS: &[Row] = &[
     Row { name: "cleanup.policy", kind: Kind::List, default: Some("delete"), valid: "[compact, delete]", update: Update::ReadOnly, honoured: Honoured::Yes },
     Row { name: "compression.gzip.level", kind: Kind::Int, default: Some("-1"), valid: "[1,...,9] or -1", update: Update::ReadOnly, honoured: Honoured::Yes },
-    Row { name: "compression.lz4.level", kind: Kind::Int, default: Some("9"), valid: "[1,...,17]", update: Update::ReadOnly, honoured: Honoured::NotYet },
+    Row { name: "compression.lz4.level", kind: Kind::Int, default: Some("9"), valid: "[1,...,17]", update: Update::ReadOnly, honoured: Honoured::Yes },
     Row { name: "compression.type", kind: Kind::String, default: Some("producer"), valid: "[uncompressed, zstd, lz4, snappy, gzip, producer]", update: Update::ReadOnly, honoured: Honoured::Yes },
     Row { name: "compression.zstd.level", kind: Kind::Int, default: Some("3"), valid: "[-131072,...,22]", update: Update::ReadOnly, honoured: Honoured::Yes },
     Row { name: "delete.retention.ms", kind: Kind::Long, default: Some("86400000"), valid: "[0,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },
