@@ -52,6 +52,14 @@ impl ColdReads {
         }
     }
 
+    /// Reads one range, if one waits.
+    pub(crate) fn read_one(&self) -> bool {
+        let Some(range) = self.queue.lock().ranges.pop_front() else { return false };
+        range.file.read_ahead(range.position, range.len);
+        range.done.notify_one();
+        true
+    }
+
     fn next(&self) -> Option<Range> {
         let mut queue = self.queue.lock();
         loop {

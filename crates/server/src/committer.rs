@@ -26,8 +26,50 @@ struct Queue {
     is_told: bool,
 }
 
-/// Who is to be committed, and why nothing is any more.
-type Round = (Vec<Arc<dyn Commit>>, Option<DiskError>);
+/// Those who are committed together. Its steps are apart so that a simulator can let other things happen between them.
+pub(crate) struct Round {
+    members: Vec<Arc<dyn Commit>>,
+    /// Of the members that had something to sync: where they stand, and what.
+    dirty: Vec<usize>,
+    tickets: Vec<SyncTicket>,
+    /// Why nothing may be synced any more.
+    error: Option<DiskError>,
+}
+
+impl Round {
+    /// Asks the members for what they have written so far.
+    fn collect(members: Vec<Arc<dyn Commit>>, error: Option<DiskError>) -> Round {
+        let mut round = Round { members, dirty: Vec::new(), tickets: Vec::new(), error };
+        for at in 0..round.members.len() {
+            if round.error.is_some() {
+                break;
+            }
+            match round.members[at].ticket() {
+                Ok(None) => {}
+                Ok(Some(ticket)) => {
+                    round.dirty.push(at);
+                    round.tickets.push(ticket);
+                }
+                Err(error) => round.error = Some(error),
+            }
+        }
+        round
+    }
+
+    /// Makes all of it durable, unless something has failed before.
+    pub(crate) fn sync(&mut self, sync: &dyn Fn(&[SyncTicket]) -> Result<(), DiskError>) {
+        if self.error.is_none() {
+            self.error = sync(&self.tickets).err();
+        }
+    }
+}
+
+impl Queue {
+    /// Somebody is to be committed, or to be told that nothing is any more.
+    fn has_work(&self) -> bool {
+        !self.dirty.is_empty() || (self.broken.is_some() && !self.is_told)
+    }
+}
 
 /// The queue that a partition's append puts the partition into, and the loop that empties it.
 #[derive(Default)]
@@ -63,55 +105,58 @@ impl Committer {
     /// Commits rounds until [`Committer::close`]; the body of the committer's thread. The first disk error is told to `lost`, and every
     /// member is failed from then on: a second sync would succeed and lie (R25).
     pub(crate) fn run(&self, sync: &dyn Fn(&[SyncTicket]) -> Result<(), DiskError>, lost: &dyn Fn(&DiskError)) {
-        while let Some((members, broken)) = self.next_round() {
-            if broken.is_none()
-                && let Err(error) = commit_round(&members, sync)
-            {
-                self.queue.lock().broken.get_or_insert(error);
+        while self.wait() {
+            if let Some(mut round) = self.begin() {
+                round.sync(sync);
+                self.finish(round, lost);
             }
-            let (broken, is_told) = {
-                let mut queue = self.queue.lock();
-                let is_broken = queue.broken.is_some();
-                (queue.broken.clone(), std::mem::replace(&mut queue.is_told, is_broken))
-            };
-            let Some(error) = broken else { continue };
-            if !is_told {
-                lost(&error);
-            }
-            members.iter().for_each(|member| member.failed(&error));
         }
     }
 
-    fn next_round(&self) -> Option<Round> {
+    /// Waits for something to commit; false once closed and empty.
+    fn wait(&self) -> bool {
         let mut queue = self.queue.lock();
-        loop {
-            let has_news = queue.broken.is_some() && !queue.is_told;
-            if has_news || !queue.dirty.is_empty() {
-                return Some((std::mem::take(&mut queue.dirty), queue.broken.clone()));
-            }
+        while !queue.has_work() {
             if queue.closing {
-                return None;
+                return false;
             }
             self.woken.wait(&mut queue);
         }
+        true
     }
-}
 
-fn commit_round(
-    members: &[Arc<dyn Commit>],
-    sync: &dyn Fn(&[SyncTicket]) -> Result<(), DiskError>,
-) -> Result<(), DiskError> {
-    let mut dirty = Vec::with_capacity(members.len());
-    let mut tickets = Vec::with_capacity(members.len());
-    for member in members {
-        if let Some(ticket) = member.ticket()? {
-            dirty.push(member);
-            tickets.push(ticket);
-        }
+    /// The next round; `None` when there is nothing to commit.
+    pub(crate) fn begin(&self) -> Option<Round> {
+        let (members, broken) = {
+            let mut queue = self.queue.lock();
+            if !queue.has_work() {
+                return None;
+            }
+            (std::mem::take(&mut queue.dirty), queue.broken.clone())
+        };
+        Some(Round::collect(members, broken))
     }
-    sync(&tickets)?;
-    dirty.iter().zip(&tickets).for_each(|(member, ticket)| member.synced(ticket));
-    Ok(())
+
+    /// Tells the members of a round that was synced, or that it failed.
+    pub(crate) fn finish(&self, round: Round, lost: &dyn Fn(&DiskError)) {
+        if round.error.is_none() {
+            let synced = round.dirty.iter().zip(&round.tickets);
+            synced.for_each(|(at, ticket)| round.members[*at].synced(ticket));
+        }
+        let (broken, is_told) = {
+            let mut queue = self.queue.lock();
+            if let Some(error) = round.error {
+                queue.broken.get_or_insert(error);
+            }
+            let is_broken = queue.broken.is_some();
+            (queue.broken.clone(), std::mem::replace(&mut queue.is_told, is_broken))
+        };
+        let Some(error) = broken else { return };
+        if !is_told {
+            lost(&error);
+        }
+        round.members.iter().for_each(|member| member.failed(&error));
+    }
 }
 
 #[cfg(test)]

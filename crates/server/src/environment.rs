@@ -1,4 +1,4 @@
-//! What a node is handed instead of reaching for it: the clock, the disk, and a source of seeds.
+//! What a node is handed instead of reaching for it: the clock, the disk, the network, and a source of seeds.
 
 use base::{Clock, Monotonic, Timestamp};
 use std::sync::Arc;
@@ -12,8 +12,19 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Where its files are.
     pub disk: Arc<dyn Disk>,
+    /// How its clients reach it.
+    pub network: Network,
     /// Where its randomness begins.
     pub seed: u64,
+}
+
+/// How clients reach a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// Over sockets of the system.
+    Sockets,
+    /// Its owner hands it frames; its addresses are those of its configuration.
+    Frames,
 }
 
 impl Environment {
@@ -23,7 +34,7 @@ impl Environment {
         let clock = RealClock::start();
         let now = u64::try_from(clock.wall().0).unwrap_or(0);
         let seed = now ^ (u64::from(std::process::id()) << 32) ^ clock.nanos_of_start;
-        Self { clock: Arc::new(clock), disk: Arc::new(RealDisk), seed }
+        Self { clock: Arc::new(clock), disk: Arc::new(RealDisk), network: Network::Sockets, seed }
     }
 }
 

@@ -23,5 +23,5 @@ mod service;
 mod session;
 
 pub use dispatch::served_apis;
-pub use environment::Environment;
-pub use node::{Node, StartError};
+pub use environment::{Environment, Network};
+pub use node::{Node, PartitionView, StartError, SteppedConnection, SteppedNode};

@@ -2,17 +2,17 @@
 
 mod build;
 mod dirs;
+mod stepped;
 
 use crate::background::Background;
 use crate::broker::{Broker, LogDirHandle};
 use crate::committer::Commit;
 use crate::environment::Environment;
 use crate::service::NodeService;
-use base::{Refusal, SeededRng};
-use build::{Bound, build, start_committers};
+use base::Refusal;
+use build::{Built, build, sync_round};
 use config::NodeConfig;
 use controller::{Controller, Decision};
-use dirs::Dirs;
 use net::{ConnectionLoop, Shutdown, ShutdownTrigger};
 use parking_lot::{Condvar, Mutex};
 use std::net::SocketAddr;
@@ -21,8 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use storage::{CleanShutdown, LogError, checkpoint_name};
-use telemetry::Metrics;
+use storage::{CleanShutdown, LogError, SyncTicket, checkpoint_name};
+
+pub use stepped::{PartitionView, SteppedConnection, SteppedNode};
 
 /// How long a stopping node lets replies in flight finish.
 const GRACE: Duration = Duration::from_secs(5);
@@ -85,33 +86,22 @@ impl Node {
     /// See [`StartError`]; what was started is stopped again.
     pub fn start(config: NodeConfig, environment: Environment) -> Result<Node, StartError> {
         let started = environment.clock.monotonic();
-        let config = Arc::new(config);
-        let mut rng = SeededRng::new(environment.seed);
-        let dirs = Dirs::open(&config, &environment, &mut rng)?;
-        let metrics = Arc::new(Metrics::default());
-        let committers = start_committers(&dirs.handles, &metrics, &environment).map_err(StartError::Threads)?;
-        let built = build(&config, &environment, dirs, metrics, &mut rng);
-        let (broker, listeners) = match built {
-            Ok(built) => built,
-            Err((handles, error)) => {
-                handles.iter().for_each(|handle| handle.committer.close());
-                return Err(error);
-            }
-        };
+        let Built { broker, addresses, sockets } = build(config, &environment)?;
         let mut node = Node {
             broker,
-            bound: listeners.iter().map(|(listener, address, _)| (listener.name.clone(), *address)).collect(),
+            bound: addresses.into_iter().map(|(listener, address)| (listener.name, address)).collect(),
             metrics_bound: None,
             trigger: None,
             loops: Vec::new(),
-            committers,
+            committers: Vec::new(),
             housekeeping: None,
             coordinators: None,
             cold_readers: Vec::new(),
             stop: Arc::new((Mutex::new(false), Condvar::new())),
         };
+        node.start_committers().map_err(StartError::Threads)?;
         node.start_cold_readers().map_err(StartError::Threads)?;
-        node.serve(listeners)?;
+        node.serve(sockets)?;
         node.start_housekeeping().map_err(StartError::Threads)?;
         node.start_coordinators().map_err(StartError::Threads)?;
         node.broker.ready.store(true, Ordering::Release);
@@ -140,21 +130,18 @@ impl Node {
     /// Why the node cannot go on, if so: its metadata log failed, or every log dir did.
     #[must_use]
     pub fn failed(&self) -> Option<String> {
-        if let Some(error) = self.broker.quorum.failed() {
-            return Some(format!("the metadata log failed: {error}"));
-        }
-        self.broker.log_dirs.iter().all(LogDirHandle::is_offline).then(|| "every log dir has failed".to_owned())
+        failed(&self.broker)
     }
 
-    fn serve(&mut self, listeners: Bound) -> Result<(), StartError> {
+    fn serve(&mut self, sockets: Vec<net::Listener>) -> Result<(), StartError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = if self.broker.config.threads == 0 { cores } else { self.broker.config.threads };
         let (trigger, shutdown) = ShutdownTrigger::new();
         self.trigger = Some(trigger);
         let mut acceptors = Vec::new();
         let mut loops: Vec<Vec<ConnectionLoop>> = (0..count).map(|_| Vec::new()).collect();
-        for (_, _, listener) in listeners {
-            let (acceptor, shares) = listener.spread(count);
+        for socket in sockets {
+            let (acceptor, shares) = socket.spread(count);
             acceptors.push(acceptor);
             loops.iter_mut().zip(shares).for_each(|(all, share)| all.push(share));
         }
@@ -185,6 +172,20 @@ impl Node {
             bound.map_err(|source| StartError::Bind { listener: "thalweg.metrics.listen".into(), address, source })?;
         self.metrics_bound = Some(local);
         Ok(Some(listener))
+    }
+
+    /// One committer a log dir.
+    fn start_committers(&mut self) -> std::io::Result<()> {
+        for at in 0..self.broker.log_dirs.len() {
+            let broker = Arc::clone(&self.broker);
+            let body = move || {
+                let handle = &broker.log_dirs[at];
+                let sync = |tickets: &[SyncTicket]| sync_round(handle, &broker.metrics, broker.clock.as_ref(), tickets);
+                handle.committer.run(&sync, &|error| handle.set_offline(at, error));
+            };
+            self.committers.push(std::thread::Builder::new().name(format!("committer-{at}")).spawn(body)?);
+        }
+        Ok(())
     }
 
     fn start_housekeeping(&mut self) -> std::io::Result<()> {
@@ -234,33 +235,10 @@ impl Node {
     pub fn shutdown(mut self) -> Result<(), StartError> {
         self.broker.ready.store(false, Ordering::Release);
         self.stop_threads();
-        let broker = Arc::clone(&self.broker);
-        let node = broker.node_id;
-        let epoch = broker.epoch.load(Ordering::Acquire);
-        let fence = |controller: &mut Controller, _| Ok(Decision { records: controller.fence(node), reply: () });
-        broker.quorum.submit_and_sync(broker.clock.wall(), fence)?;
-        broker.log_dirs.iter().for_each(|handle| handle.committer.close());
+        fence(&self.broker)?;
+        self.broker.log_dirs.iter().for_each(|handle| handle.committer.close());
         self.committers.drain(..).for_each(join);
-        let mut failed = None;
-        let mut is_clean = Vec::new();
-        for (at, handle) in broker.log_dirs.iter().enumerate() {
-            let closed = close_logs(&broker, at, handle);
-            is_clean.push(closed.is_ok());
-            if let Err(error) = closed {
-                failed.get_or_insert(error);
-            }
-        }
-        broker.quorum.close()?;
-        let background = Background::new(Arc::clone(&broker));
-        for name in [checkpoint_name::RECOVERY_POINT, checkpoint_name::HIGH_WATERMARK, checkpoint_name::LOG_START] {
-            background.checkpoint(name);
-        }
-        for (handle, is_clean) in broker.log_dirs.iter().zip(is_clean) {
-            if is_clean && !handle.is_offline() {
-                handle.dir.mark_clean(CleanShutdown { broker_epoch: epoch })?;
-            }
-        }
-        failed.map_or(Ok(()), |error| Err(error.into()))
+        close(&self.broker)
     }
 
     fn stop_threads(&mut self) {
@@ -287,6 +265,46 @@ impl Drop for Node {
         self.broker.log_dirs.iter().for_each(|handle| handle.committer.close());
         self.committers.drain(..).for_each(join);
     }
+}
+
+/// Why a node cannot go on, if so.
+fn failed(broker: &Broker) -> Option<String> {
+    if let Some(error) = broker.quorum.failed() {
+        return Some(format!("the metadata log failed: {error}"));
+    }
+    broker.log_dirs.iter().all(LogDirHandle::is_offline).then(|| "every log dir has failed".to_owned())
+}
+
+/// Fences the broker that stops, so that nothing is sent to it any more.
+fn fence(broker: &Broker) -> Result<(), StartError> {
+    let node = broker.node_id;
+    let fence = |controller: &mut Controller, _| Ok(Decision { records: controller.fence(node), reply: () });
+    Ok(broker.quorum.submit_and_sync(broker.clock.wall(), fence)?)
+}
+
+/// Closes the logs and writes what makes the next start a clean one. Nothing else runs in the node any more.
+fn close(broker: &Arc<Broker>) -> Result<(), StartError> {
+    let mut failed = None;
+    let mut is_clean = Vec::new();
+    for (at, handle) in broker.log_dirs.iter().enumerate() {
+        let closed = close_logs(broker, at, handle);
+        is_clean.push(closed.is_ok());
+        if let Err(error) = closed {
+            failed.get_or_insert(error);
+        }
+    }
+    broker.quorum.close()?;
+    let background = Background::new(Arc::clone(broker));
+    for name in [checkpoint_name::RECOVERY_POINT, checkpoint_name::HIGH_WATERMARK, checkpoint_name::LOG_START] {
+        background.checkpoint(name);
+    }
+    let broker_epoch = broker.epoch.load(Ordering::Acquire);
+    for (handle, is_clean) in broker.log_dirs.iter().zip(is_clean) {
+        if is_clean && !handle.is_offline() {
+            handle.dir.mark_clean(CleanShutdown { broker_epoch })?;
+        }
+    }
+    failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Closes the logs of one log dir with one sync for all of them.

@@ -2,6 +2,7 @@
 
 use crate::broker::LogDirHandle;
 use crate::committer::Commit;
+use crate::node::PartitionView;
 use crate::partition::{Partition, log_config};
 use base::{NodeId, Offset, SeededRng, TopicPartition, Uuid};
 use config::{NodeConfig, TopicConfig};
@@ -66,6 +67,12 @@ impl Partitions {
     /// The partitions of a log dir.
     pub(crate) fn in_dir(&self, dir: usize) -> Vec<Arc<Partition>> {
         self.by_id.read().values().filter(|partition| partition.dir == dir).cloned().collect()
+    }
+
+    /// All partitions as an onlooker sees them, in order of topic id and index.
+    pub(crate) fn views(&self) -> Vec<PartitionView> {
+        let by_id = self.by_id.read();
+        by_id.iter().map(|((topic, _), partition)| partition.view(*topic)).collect()
     }
 
     /// Folders that wait to be removed.

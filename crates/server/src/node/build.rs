@@ -5,13 +5,13 @@ use super::dirs::Dirs;
 use crate::broker::{Broker, LogDirHandle, NodeEndpoint};
 use crate::cold_reads::ColdReads;
 use crate::coordinator::{GroupCoordinator, group_settings};
-use crate::environment::Environment;
+use crate::environment::{Environment, Network};
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::{MetadataQuorum, Publisher};
 use crate::service::ConnectionMetrics;
 use arc_swap::ArcSwap;
-use base::{BrokerEpoch, NodeId, Offset, SeededRng, Uuid};
+use base::{BrokerEpoch, Clock, NodeId, Offset, SeededRng, Uuid};
 use config::{Listener, NodeConfig};
 use controller::{Controller, Settings};
 use metadata::{Changes, MetadataImage};
@@ -26,59 +26,49 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
-use storage::SyncTicket;
+use storage::{DiskError, SyncTicket};
 use telemetry::Metrics;
 
-/// One committer a log dir.
-pub(super) fn start_committers(
-    handles: &Arc<Vec<LogDirHandle>>,
-    metrics: &Arc<Metrics>,
-    environment: &Environment,
-) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let mut threads = Vec::new();
-    for at in 0..handles.len() {
-        let (handles, metrics, clock) = (Arc::clone(handles), Arc::clone(metrics), Arc::clone(&environment.clock));
-        let body = move || {
-            let handle = &handles[at];
-            let sync = |tickets: &[SyncTicket]| {
-                let started = clock.monotonic();
-                let synced = storage::commit(handle.dir.disk().as_ref(), handle.dir.path(), tickets);
-                metrics.commits.add(1);
-                metrics.commit_seconds.observe(clock.monotonic().since(started));
-                synced
-            };
-            handle.committer.run(&sync, &|error| handle.set_offline(at, error));
-        };
-        threads.push(std::thread::Builder::new().name(format!("committer-{at}")).spawn(body)?);
-    }
-    Ok(threads)
+/// Makes one round of a log dir's committer durable.
+pub(super) fn sync_round(
+    handle: &LogDirHandle,
+    metrics: &Metrics,
+    clock: &dyn Clock,
+    tickets: &[SyncTicket],
+) -> Result<(), DiskError> {
+    let started = clock.monotonic();
+    let synced = storage::commit(handle.dir.disk().as_ref(), handle.dir.path(), tickets);
+    metrics.commits.add(1);
+    metrics.commit_seconds.observe(clock.monotonic().since(started));
+    synced
 }
 
 /// Listeners with the addresses that they are bound to.
-pub(super) type Bound = Vec<(Listener, SocketAddr, net::Listener)>;
-pub(super) type Failed = (Arc<Vec<LogDirHandle>>, StartError);
+pub(super) type Addresses = Vec<(Listener, SocketAddr)>;
 
-/// The node without its threads. What fails gives the log dirs back, whose committers run already.
-pub(super) fn build(
-    config: &Arc<NodeConfig>,
-    environment: &Environment,
-    dirs: Dirs,
-    metrics: Arc<Metrics>,
-    rng: &mut SeededRng,
-) -> Result<(Arc<Broker>, Bound), Failed> {
-    let handles = Arc::clone(&dirs.handles);
-    build_or(config, environment, dirs, metrics, rng).map_err(|error| (handles, error))
+/// A node without its threads: nothing happens in it until somebody runs its parts.
+pub(super) struct Built {
+    pub(super) broker: Arc<Broker>,
+    pub(super) addresses: Addresses,
+    /// In the order of the addresses; none where the node's owner hands it its frames.
+    pub(super) sockets: Vec<net::Listener>,
 }
 
-fn build_or(
+/// Puts the node together. When this returns, the broker is registered and unfenced.
+pub(super) fn build(config: NodeConfig, environment: &Environment) -> Result<Built, StartError> {
+    let mut rng = SeededRng::new(environment.seed);
+    let dirs = Dirs::open(&config, environment, &mut rng)?;
+    assemble(&Arc::new(config), environment, dirs, &mut rng)
+}
+
+fn assemble(
     config: &Arc<NodeConfig>,
     environment: &Environment,
     dirs: Dirs,
-    metrics: Arc<Metrics>,
     rng: &mut SeededRng,
-) -> Result<(Arc<Broker>, Bound), StartError> {
+) -> Result<Built, StartError> {
+    let metrics = Arc::new(Metrics::default());
     let clock = &environment.clock;
     let settings = Settings {
         cluster_id: dirs.cluster_id.clone(),
@@ -112,8 +102,8 @@ fn build_or(
     let quorum = MetadataQuorum::new(loaded, committer, publisher, clock.wall());
     quorum.activate(clock.wall(), &bootstrap)?;
     partitions.put_strays_aside();
-    let listeners = bind(config, &metrics, &quotas)?;
-    let epoch = register(config, environment, &quorum, &dirs.handles, &listeners, &dirs.cluster_id, rng)?;
+    let (addresses, sockets) = bind(config, environment.network, &metrics, &quotas)?;
+    let epoch = register(config, environment, &quorum, &dirs.handles, &addresses, &dirs.cluster_id, rng)?;
     let broker = Arc::new(Broker {
         clock: Arc::clone(clock),
         node_id: NodeId(config.node_id),
@@ -129,10 +119,10 @@ fn build_or(
         metrics,
         epoch: AtomicI64::new(epoch.0),
         ready: AtomicBool::new(false),
-        controllers: controller_endpoints(config, &listeners),
+        controllers: controller_endpoints(config, &addresses),
         config: Arc::clone(config),
     });
-    Ok((broker, listeners))
+    Ok(Built { broker, addresses, sockets })
 }
 
 /// Who follows the metadata, in this order: partitions, coordinators, and then whoever asks.
@@ -187,9 +177,9 @@ fn connection_limits(config: &NodeConfig, image: &MetadataImage) -> Result<Quota
     })
 }
 
-fn controller_endpoints(config: &NodeConfig, listeners: &Bound) -> Vec<NodeEndpoint> {
-    let controllers = listeners.iter().filter(|(listener, ..)| listener.is_controller);
-    let endpoint = |(listener, address, _): &(Listener, SocketAddr, net::Listener)| NodeEndpoint {
+fn controller_endpoints(config: &NodeConfig, addresses: &Addresses) -> Vec<NodeEndpoint> {
+    let controllers = addresses.iter().filter(|(listener, _)| listener.is_controller);
+    let endpoint = |(listener, address): &(Listener, SocketAddr)| NodeEndpoint {
         node: NodeId(config.node_id),
         listener: listener.name.clone(),
         host: host_of(listener, *address),
@@ -200,9 +190,14 @@ fn controller_endpoints(config: &NodeConfig, listeners: &Bound) -> Vec<NodeEndpo
     controllers.map(endpoint).collect()
 }
 
-fn bind(config: &NodeConfig, metrics: &Arc<Metrics>, quotas: &Arc<ConnectionQuotas>) -> Result<Bound, StartError> {
+fn bind(
+    config: &NodeConfig,
+    network: Network,
+    metrics: &Arc<Metrics>,
+    quotas: &Arc<ConnectionQuotas>,
+) -> Result<(Addresses, Vec<net::Listener>), StartError> {
     let idle_ms = config.number("connections.max.idle.ms");
-    let mut bound = Vec::new();
+    let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
     for listener in &config.listeners {
         let mut options = ListenerOptions::new(&listener.name, Arc::clone(quotas));
         options.backlog = i32::try_from(config.number("socket.listen.backlog.size")).unwrap_or(50);
@@ -211,15 +206,20 @@ fn bind(config: &NodeConfig, metrics: &Arc<Metrics>, quotas: &Arc<ConnectionQuot
         options.observer = Arc::new(ConnectionMetrics(Arc::clone(metrics)));
         let host = if listener.bind.host.is_empty() { "0.0.0.0" } else { &listener.bind.host };
         let address = format!("{host}:{}", listener.bind.port);
-        let opened = resolve(&address).and_then(|resolved| net::Listener::bind(resolved, options)).and_then(|opened| {
-            let local = opened.local_addr()?;
-            Ok((opened, local))
+        let opened = resolve(&address).and_then(|resolved| match network {
+            Network::Frames => Ok((None, resolved)),
+            Network::Sockets => {
+                let opened = net::Listener::bind(resolved, options)?;
+                let local = opened.local_addr()?;
+                Ok((Some(opened), local))
+            }
         });
         let (opened, local) =
             opened.map_err(|source| StartError::Bind { listener: listener.name.clone(), address, source })?;
-        bound.push((listener.clone(), local, opened));
+        addresses.push((listener.clone(), local));
+        sockets.extend(opened);
     }
-    Ok(bound)
+    Ok((addresses, sockets))
 }
 
 fn resolve(address: &str) -> std::io::Result<SocketAddr> {
@@ -250,18 +250,18 @@ fn register(
     environment: &Environment,
     quorum: &MetadataQuorum,
     handles: &[LogDirHandle],
-    listeners: &Bound,
+    addresses: &Addresses,
     cluster_id: &str,
     rng: &mut SeededRng,
 ) -> Result<BrokerEpoch, StartError> {
     let clock = &environment.clock;
-    let for_clients = listeners.iter().filter(|(listener, ..)| !listener.is_controller);
+    let for_clients = addresses.iter().filter(|(listener, _)| !listener.is_controller);
     let request = BrokerRegistrationRequest {
         broker_id: config.node_id,
         cluster_id: Cow::Borrowed(cluster_id),
         incarnation_id: Uuid::random(rng),
         listeners: for_clients
-            .map(|(listener, address, _)| RegisteredListener {
+            .map(|(listener, address)| RegisteredListener {
                 name: Cow::Borrowed(&listener.name),
                 host: Cow::Owned(host_of(listener, *address)),
                 port: port_of(listener, *address),

@@ -2,7 +2,8 @@
 
 use super::{Isolation, Partition, State, offline};
 use crate::api::list_offsets::Found;
-use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Refusal, Timestamp};
+use crate::node::PartitionView;
+use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Refusal, Timestamp, Uuid};
 use storage::{ReadError, Slice, TxnEntry};
 
 /// What a fetch asks of a partition.
@@ -79,6 +80,21 @@ fn read_refusal(error: ReadError) -> Refusal {
 }
 
 impl Partition {
+    /// Its offsets, as an onlooker sees them.
+    pub(crate) fn view(&self, topic_id: Uuid) -> PartitionView {
+        let state = self.state.lock();
+        PartitionView {
+            partition: self.tp.clone(),
+            topic_id,
+            log_start: state.log.log_start(),
+            last_stable: state.last_stable_offset(),
+            high_watermark: state.leader.high_watermark(),
+            log_end: state.log.log_end(),
+            recovery_point: state.log.recovery_point(),
+            is_offline: state.log.offline().is_some(),
+        }
+    }
+
     /// The batches that a fetch may see.
     pub(crate) fn read(&self, request: &ReadRequest) -> Result<ReadOutcome, Refusal> {
         let mut state = self.state.lock();
