@@ -26,5 +26,5 @@ pub use index::{OffsetEntry, TimeEntry, TxnEntry};
 pub use log::{
     Appended, Deletion, FoundTimestamp, Log, LogConfig, LogOptions, Recovery, Slice, log_file_name, offset_of_file,
 };
-pub use mem_disk::FaultyMemDisk;
+pub use mem_disk::{DiskFault, FaultyMemDisk};
 pub use producers::{ProducerBatch, ProducerEntry, ProducerRefusal, ProducerStates};

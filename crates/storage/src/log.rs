@@ -131,6 +131,8 @@ pub struct Log {
     unsynced: Vec<Arc<dyn crate::DiskFile>>,
     /// Names in the folder that are not on disk yet.
     names_dirty: bool,
+    /// The folder was made, and its own name is not on disk yet.
+    folder_is_new: bool,
     /// The epochs' file lacks an epoch that records were, or are about to be, appended in. It is written with the next commit: no
     /// record of the epoch is confirmed before, and recovery reads the epochs of the others back from their batches.
     epochs_dirty: bool,
@@ -375,15 +377,21 @@ impl Log {
         segment.flush_indexes(disk.as_ref(), dir, true)?;
         let rolled = segment.base;
         self.store_producers(base)?;
-        // Once the recovery point has passed a segment its indexes are trusted.
-        for suffix in ["index", "timeindex"] {
-            let file = path(&self.dir, rolled, suffix);
-            let opened = self.disk.open(&file, crate::OpenMode::Write).map_err(DiskError::on("open", &file))?;
-            self.unsynced.push(opened);
-        }
+        self.sync_indexes_of(rolled)?;
         let segment = Segment::create(disk.as_ref(), &self.dir, base)?;
         self.segments.push(segment);
         self.names_dirty = true;
+        Ok(())
+    }
+
+    /// Once the recovery point has passed a segment its indexes are trusted, so they are synced with the segment.
+    fn sync_indexes_of(&mut self, base: Offset) -> Result<(), DiskError> {
+        for suffix in ["index", "timeindex"] {
+            let file = path(&self.dir, base, suffix);
+            let opened = self.disk.open(&file, crate::OpenMode::Write).map_err(DiskError::on("open", &file))?;
+            self.unsynced.push(opened);
+            self.names_dirty = true;
+        }
         Ok(())
     }
 
@@ -414,7 +422,13 @@ impl Log {
                 files.push(segment.file(self.disk.as_ref(), &self.dir)?);
             }
         }
-        let dirs = if std::mem::take(&mut self.names_dirty) { vec![self.dir.clone()] } else { Vec::new() };
+        let mut dirs = Vec::new();
+        if std::mem::take(&mut self.names_dirty) {
+            dirs.push(self.dir.clone());
+        }
+        if std::mem::take(&mut self.folder_is_new) {
+            dirs.extend(self.dir.parent().map(Path::to_owned));
+        }
         if files.is_empty() && dirs.is_empty() {
             return Ok(None);
         }

@@ -1,42 +1,69 @@
 //! A disk in memory that can fail, tear and crash, for tests and simulation. One seed gives one outcome.
+//!
+//! A file has durable bytes and an ordered list of what was done since its last sync; a folder likewise has names. A power cut keeps
+//! what was synced and any part of the rest: torn and reordered writes, lengths that have grown over zeros, names that are lost.
+//! Faults can be put in at a chosen operation: errors of reads, writes and syncs, a full disk, flipped bits, and the power cut itself.
+
+mod file;
+mod names;
 
 use crate::disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, Space};
 use base::SeededRng;
-use std::collections::{BTreeMap, BTreeSet};
+use file::File;
+use names::{Names, Node, missing};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Files and folders in memory. A crash keeps what was synced, and a seeded choice of what was not.
+/// The room of a disk that is not limited.
+const ROOM: u64 = 1 << 39;
+
+/// Files and folders in memory.
 #[derive(Clone, Debug)]
 pub struct FaultyMemDisk {
     shared: Arc<Mutex<Shared>>,
 }
 
+/// A fault that strikes one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFault {
+    /// A sync fails as on ext4: what it was to write is taken for written, and the next sync succeeds (fsyncgate).
+    Sync,
+    /// A write fails with nothing written.
+    Write,
+    /// A write fails after a part of it.
+    ShortWrite,
+    /// A read fails.
+    Read,
+}
+
 #[derive(Debug)]
 struct Shared {
     rng: SeededRng,
-    /// What a running process sees.
-    files: BTreeMap<PathBuf, Arc<Mutex<Inode>>>,
-    dirs: BTreeSet<PathBuf>,
-    /// Names that a crash leaves: those of folders that were synced.
-    durable: BTreeMap<PathBuf, Arc<Mutex<Inode>>>,
+    files: Vec<File>,
+    names: Names,
     locked: BTreeSet<PathBuf>,
     /// Operations left until every write and sync fails; `None` for never.
     fails_after: Option<u64>,
-}
-
-#[derive(Debug, Default)]
-struct Inode {
-    bytes: Vec<u8>,
-    /// The bytes at the last sync.
-    synced: Vec<u8>,
+    /// What strikes once this many more operations of its kind were done.
+    faults: Vec<(DiskFault, u64)>,
+    /// How many faults have struck.
+    struck: u64,
+    /// Writes, syncs and changes of names so far.
+    operations: u64,
+    /// Before which of them the power is cut.
+    cut_at: Option<u64>,
+    /// The disk that the cut left.
+    cut: Option<FaultyMemDisk>,
+    /// Bytes by which files may still grow.
+    room: u64,
 }
 
 #[derive(Debug)]
 struct MemFile {
-    inode: Arc<Mutex<Inode>>,
+    number: usize,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -59,13 +86,33 @@ fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn missing(path: &Path) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("{} does not exist", path.display()))
+fn eio(what: &str) -> io::Error {
+    io::Error::other(format!("{what}: input/output error"))
 }
 
 impl Shared {
+    fn new(seed: u64) -> Shared {
+        Shared {
+            rng: SeededRng::new(seed),
+            files: Vec::new(),
+            names: Names::new(),
+            locked: BTreeSet::new(),
+            fails_after: None,
+            faults: Vec::new(),
+            struck: 0,
+            operations: 0,
+            cut_at: None,
+            cut: None,
+            room: ROOM,
+        }
+    }
+
     /// Counts a write or sync; an error once the disk has failed.
     fn touch(&mut self) -> io::Result<()> {
+        if self.cut_at == Some(self.operations) {
+            self.cut = Some(self.after_power_cut());
+        }
+        self.operations += 1;
         match &mut self.fails_after {
             Some(0) => Err(io::Error::other("the disk has failed")),
             Some(left) => {
@@ -75,21 +122,77 @@ impl Shared {
             None => Ok(()),
         }
     }
+
+    /// Whether one of `kinds` strikes this operation, which is of all of them.
+    fn strikes(&mut self, kinds: &[DiskFault]) -> Option<DiskFault> {
+        let mut struck = None;
+        self.faults.retain_mut(|(kind, left)| {
+            if !kinds.contains(kind) {
+                return true;
+            }
+            if *left == 0 && struck.is_none() {
+                struck = Some(*kind);
+                return false;
+            }
+            *left = left.saturating_sub(1);
+            true
+        });
+        self.struck += u64::from(struck.is_some());
+        struck
+    }
+
+    fn after_power_cut(&mut self) -> FaultyMemDisk {
+        let mut after = Shared::new(self.rng.next_u64());
+        let sector = if self.rng.below(2) == 0 { 512 } else { 4_096 };
+        let (files, kept) = (&self.files, &mut after.files);
+        after.names = self.names.after_power_cut(&mut self.rng, &mut |rng, number| {
+            kept.push(File::synced_with(files[number].after_power_cut(rng, sector)));
+            kept.len() - 1
+        });
+        FaultyMemDisk { shared: Arc::new(Mutex::new(after)) }
+    }
+
+    fn write(&mut self, number: usize, bufs: &[&[u8]], position: u64) -> io::Result<()> {
+        self.touch()?;
+        let at = usize::try_from(position).map_err(io::Error::other)?;
+        let bytes = bufs.concat();
+        let fault = self.strikes(&[DiskFault::Write, DiskFault::ShortWrite]);
+        let grows = ((at + bytes.len()) as u64).saturating_sub(self.files[number].live.len() as u64);
+        let is_full = grows > self.room;
+        let written = match fault {
+            Some(DiskFault::Write) => 0,
+            Some(_) => self.rng.below(bytes.len() as u64 + 1) as usize,
+            None if is_full => bytes.len() - usize::try_from(grows - self.room).unwrap_or(0).min(bytes.len()),
+            None => bytes.len(),
+        };
+        if written > 0 {
+            self.files[number].write(at, &bytes[..written]);
+        }
+        self.room -= grows.min(self.room);
+        match fault {
+            Some(_) => Err(eio("write")),
+            None if is_full => Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device")),
+            None => Ok(()),
+        }
+    }
+
+    fn sync(&mut self, number: usize) -> io::Result<()> {
+        self.touch()?;
+        if self.strikes(&[DiskFault::Sync]).is_some() {
+            let Shared { files, rng, .. } = self;
+            files[number].fail_sync(rng);
+            return Err(eio("sync"));
+        }
+        self.files[number].sync();
+        Ok(())
+    }
 }
 
 impl FaultyMemDisk {
     /// An empty disk.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let shared = Shared {
-            rng: SeededRng::new(seed),
-            files: BTreeMap::new(),
-            dirs: BTreeSet::from([PathBuf::from("/")]),
-            durable: BTreeMap::new(),
-            locked: BTreeSet::new(),
-            fails_after: None,
-        };
-        Self { shared: Arc::new(Mutex::new(shared)) }
+        Self { shared: Arc::new(Mutex::new(Shared::new(seed))) }
     }
 
     /// Lets `operations` more writes and syncs succeed, and none after; `None` heals the disk.
@@ -97,30 +200,50 @@ impl FaultyMemDisk {
         hold(&self.shared).fails_after = operations;
     }
 
-    /// The disk as it is found after a power cut: synced names with their synced bytes, and of bytes written since the sync a
-    /// random, possibly torn, beginning.
+    /// Lets `fault` strike once, after `operations` more operations that it could strike.
+    pub fn inject(&self, fault: DiskFault, operations: u64) {
+        hold(&self.shared).faults.push((fault, operations));
+    }
+
+    /// Takes back the faults that have not struck.
+    pub fn clear_faults(&self) {
+        hold(&self.shared).faults.clear();
+    }
+
+    /// How many faults have struck so far.
+    #[must_use]
+    pub fn faults_struck(&self) -> u64 {
+        hold(&self.shared).struck
+    }
+
+    /// Lets files grow by `bytes` and no more; `None` for as much as they like.
+    pub fn limit_room(&self, bytes: Option<u64>) {
+        hold(&self.shared).room = bytes.unwrap_or(ROOM);
+    }
+
+    /// Cuts the power before the operation after `operations` more; whoever uses this disk does not notice, and
+    /// [`FaultyMemDisk::take_cut`] gives what the cut left.
+    pub fn cut_power_after(&self, operations: u64) {
+        let mut shared = hold(&self.shared);
+        shared.cut_at = Some(shared.operations + operations);
+    }
+
+    /// The disk that the cut left, once it has happened.
+    #[must_use]
+    pub fn take_cut(&self) -> Option<FaultyMemDisk> {
+        hold(&self.shared).cut.take()
+    }
+
+    /// Writes, syncs and changes of names so far.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        hold(&self.shared).operations
+    }
+
+    /// The disk as it is found after a power cut now: synced names with their synced bytes, and any part of what was not synced.
     #[must_use]
     pub fn crash(&self) -> FaultyMemDisk {
-        let mut old = hold(&self.shared);
-        let after = FaultyMemDisk::new(old.rng.next_u64());
-        {
-            let mut new = hold(&after.shared);
-            new.dirs = old.dirs.clone();
-            let survivors: Vec<_> = old.durable.iter().map(|(path, inode)| (path.clone(), Arc::clone(inode))).collect();
-            for (path, inode) in survivors {
-                let inode = hold(&inode);
-                let mut bytes = inode.synced.clone();
-                if inode.bytes.starts_with(&inode.synced) {
-                    let unsynced = inode.bytes.len() - inode.synced.len();
-                    let kept = old.rng.below(unsynced as u64 + 1) as usize;
-                    bytes.extend_from_slice(&inode.bytes[inode.synced.len()..inode.synced.len() + kept]);
-                }
-                let inode = Arc::new(Mutex::new(Inode { synced: bytes.clone(), bytes }));
-                new.durable.insert(path.clone(), Arc::clone(&inode));
-                new.files.insert(path, inode);
-            }
-        }
-        after
+        hold(&self.shared).after_power_cut()
     }
 
     /// Replaces a file's bytes behind everyone's back, as a failing disk would.
@@ -128,52 +251,52 @@ impl FaultyMemDisk {
     /// # Panics
     /// When there is no such file.
     pub fn overwrite(&self, path: &Path, bytes: &[u8]) {
-        let shared = hold(&self.shared);
-        let inode = shared.files.get(path).unwrap_or_else(|| panic!("{} does not exist", path.display()));
-        let mut inode = hold(inode);
-        inode.bytes = bytes.to_vec();
-        inode.synced = bytes.to_vec();
+        let mut shared = hold(&self.shared);
+        let Some(Node::File(number)) = shared.names.get(path) else { panic!("{} does not exist", path.display()) };
+        shared.files[number] = File::synced_with(bytes.to_vec());
+    }
+
+    /// Flips a bit of a file, in memory and on the platter.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn flip_bit(&self, path: &Path, at: usize, bit: u32) {
+        let mut shared = hold(&self.shared);
+        let Some(Node::File(number)) = shared.names.get(path) else { panic!("{} does not exist", path.display()) };
+        shared.files[number].flip(at, bit);
     }
 }
 
 impl DiskFile for MemFile {
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        let inode = hold(&self.inode);
-        let from = usize::try_from(position).map_err(io::Error::other)?.min(inode.bytes.len());
-        let len = buf.len().min(inode.bytes.len() - from);
-        buf[..len].copy_from_slice(&inode.bytes[from..from + len]);
+        let mut shared = hold(&self.shared);
+        if shared.strikes(&[DiskFault::Read]).is_some() {
+            return Err(eio("read"));
+        }
+        let live = &shared.files[self.number].live;
+        let from = usize::try_from(position).map_err(io::Error::other)?.min(live.len());
+        let len = buf.len().min(live.len() - from);
+        buf[..len].copy_from_slice(&live[from..from + len]);
         Ok(len)
     }
 
     fn write_all_at(&self, bufs: &[&[u8]], position: u64) -> io::Result<()> {
-        hold(&self.shared).touch()?;
-        let mut inode = hold(&self.inode);
-        let mut at = usize::try_from(position).map_err(io::Error::other)?;
-        for buf in bufs {
-            if inode.bytes.len() < at + buf.len() {
-                inode.bytes.resize(at + buf.len(), 0);
-            }
-            inode.bytes[at..at + buf.len()].copy_from_slice(buf);
-            at += buf.len();
-        }
-        Ok(())
+        hold(&self.shared).write(self.number, bufs, position)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        hold(&self.shared).touch()?;
-        let mut inode = hold(&self.inode);
-        inode.synced = inode.bytes.clone();
-        Ok(())
+        hold(&self.shared).sync(self.number)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        hold(&self.shared).touch()?;
-        hold(&self.inode).bytes.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+        let mut shared = hold(&self.shared);
+        shared.touch()?;
+        shared.files[self.number].set_len(usize::try_from(len).map_err(io::Error::other)?);
         Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(hold(&self.inode).bytes.len() as u64)
+        Ok(hold(&self.shared).files[self.number].live.len() as u64)
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -184,112 +307,83 @@ impl DiskFile for MemFile {
 impl Disk for FaultyMemDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         let mut shared = hold(&self.shared);
-        let inode = match shared.files.get(path) {
-            Some(inode) => Arc::clone(inode),
+        let number = match shared.names.get(path) {
+            Some(Node::File(number)) => number,
+            Some(Node::Dir(_)) => return Err(io::Error::other(format!("{} is a folder", path.display()))),
             None if mode == OpenMode::Read => return Err(missing(path)),
             None => {
-                let folder = path.parent().unwrap_or(Path::new("/"));
-                if !shared.dirs.contains(folder) {
-                    return Err(missing(folder));
-                }
+                shared.names.has_folder_of(path)?;
                 shared.touch()?;
-                let inode = Arc::new(Mutex::new(Inode::default()));
-                shared.files.insert(path.to_owned(), Arc::clone(&inode));
-                inode
+                let number = shared.files.len();
+                shared.files.push(File::default());
+                shared.names.put(path, Node::File(number))?;
+                number
             }
         };
-        if mode == OpenMode::Truncate {
-            hold(&inode).bytes.clear();
+        if mode == OpenMode::Truncate && !shared.files[number].live.is_empty() {
+            shared.files[number].set_len(0);
         }
-        Ok(Arc::new(MemFile { inode, shared: Arc::clone(&self.shared) }))
+        Ok(Arc::new(MemFile { number, shared: Arc::clone(&self.shared) }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         let mut shared = hold(&self.shared);
         shared.touch()?;
-        for folder in path.ancestors() {
-            shared.dirs.insert(folder.to_owned());
-        }
-        Ok(())
+        shared.names.create_dir(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         let shared = hold(&self.shared);
-        if !shared.dirs.contains(path) {
-            return Err(missing(path));
-        }
-        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let dirs = shared.dirs.iter().filter(|dir| dir.parent() == Some(path));
-        let mut entries: Vec<_> = dirs.map(|dir| Entry { name: name(dir), is_dir: true, len: 0 }).collect();
-        for (file, inode) in shared.files.iter().filter(|(file, _)| file.parent() == Some(path)) {
-            entries.push(Entry { name: name(file), is_dir: false, len: hold(inode).bytes.len() as u64 });
-        }
-        entries.sort();
-        Ok(entries)
+        let entry = |(name, node): (&String, &Node)| match node {
+            Node::Dir(_) => Entry { name: name.clone(), is_dir: true, len: 0 },
+            Node::File(number) => {
+                Entry { name: name.clone(), is_dir: false, len: shared.files[*number].live.len() as u64 }
+            }
+        };
+        Ok(shared.names.list(path)?.iter().map(entry).collect())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut shared = hold(&self.shared);
         shared.touch()?;
-        if let Some(inode) = shared.files.remove(from) {
-            shared.files.insert(to.to_owned(), inode);
-            return Ok(());
-        }
-        if !shared.dirs.contains(from) {
-            return Err(missing(from));
-        }
-        let moved = |path: &PathBuf| path.strip_prefix(from).ok().map(|rest| to.join(rest));
-        shared.dirs = shared.dirs.iter().map(|dir| moved(dir).unwrap_or_else(|| dir.clone())).collect();
-        shared.files =
-            std::mem::take(&mut shared.files).into_iter().map(|(p, i)| (moved(&p).unwrap_or(p), i)).collect();
-        // A folder's rename is durable with its parent; the files in it were synced under the old name.
-        shared.durable =
-            std::mem::take(&mut shared.durable).into_iter().map(|(p, i)| (moved(&p).unwrap_or(p), i)).collect();
-        Ok(())
+        shared.names.rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut shared = hold(&self.shared);
         shared.touch()?;
-        shared.files.remove(path).map(drop).ok_or_else(|| missing(path))
+        shared.names.remove_file(path)
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut shared = hold(&self.shared);
         shared.touch()?;
-        shared.files.retain(|file, _| !file.starts_with(path));
-        shared.durable.retain(|file, _| !file.starts_with(path));
-        shared.dirs.retain(|dir| !dir.starts_with(path));
-        Ok(())
+        shared.names.remove_dir_all(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut shared = hold(&self.shared);
         shared.touch()?;
-        shared.durable.retain(|file, _| file.parent() != Some(path));
-        let synced: Vec<_> = shared
-            .files
-            .iter()
-            .filter(|(file, _)| file.parent() == Some(path))
-            .map(|(p, i)| (p.clone(), Arc::clone(i)))
-            .collect();
-        shared.durable.extend(synced);
-        Ok(())
+        shared.names.sync(path)
     }
 
     fn sync_filesystem(&self, _path: &Path) -> io::Result<()> {
         let mut shared = hold(&self.shared);
         shared.touch()?;
-        for inode in shared.files.values() {
-            let mut inode = hold(inode);
-            inode.synced = inode.bytes.clone();
+        let fails = shared.strikes(&[DiskFault::Sync]).is_some();
+        let Shared { files, rng, names, .. } = &mut *shared;
+        for file in files.iter_mut() {
+            if fails { file.fail_sync(rng) } else { file.sync() }
         }
-        shared.durable = shared.files.clone();
+        if fails {
+            return Err(eio("syncfs"));
+        }
+        names.sync_all();
         Ok(())
     }
 
     fn space(&self, _path: &Path) -> io::Result<Space> {
-        Ok(Space { total_bytes: 1 << 40, usable_bytes: 1 << 39 })
+        Ok(Space { total_bytes: ROOM * 2, usable_bytes: hold(&self.shared).room })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
@@ -300,3 +394,6 @@ impl Disk for FaultyMemDisk {
         Ok(Some(Box::new(MemLock { path: path.to_owned(), shared: Arc::clone(&self.shared) })))
     }
 }
+
+#[cfg(test)]
+mod tests;

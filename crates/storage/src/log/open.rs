@@ -48,6 +48,7 @@ impl Log {
             producers: ProducerStates::default(),
             epochs: LeaderEpochs::default(),
             names_dirty: true,
+            folder_is_new: true,
             epochs_dirty: false,
             epoch_pending: false,
             touched: true,
@@ -77,6 +78,7 @@ impl Log {
             producers: ProducerStates::default(),
             epochs,
             names_dirty: false,
+            folder_is_new: false,
             epochs_dirty: false,
             epoch_pending: false,
             touched: !options.clean,
@@ -225,6 +227,7 @@ impl Log {
         segment.flush_indexes(disk, &self.dir, at + 1 < self.segments.len())?;
         debug_assert_eq!(position, file_size, "{}", log_path.display());
         self.segments[at] = segment;
+        self.sync_indexes_of(base)?;
         Ok(Some(expected))
     }
 
@@ -247,8 +250,9 @@ impl Log {
         self.drop_segments_from(at + 1, recovery)?;
         self.cut(&mut segment, position)?;
         segment.flush_indexes(self.disk.as_ref(), &self.dir, false)?;
+        let base = segment.base;
         self.segments[at] = segment;
-        Ok(())
+        Ok(self.sync_indexes_of(base)?)
     }
 
     /// The log's end: after the last batch of the active segment.

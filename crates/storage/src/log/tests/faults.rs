@@ -122,3 +122,41 @@ fn r22_a_torn_epochs_file_is_an_error_that_names_it() {
     let refused = reopen(&disk, true, Offset::ZERO).unwrap_err().to_string();
     assert!(refused.contains("leader-epoch-checkpoint"), "{refused}");
 }
+
+#[test]
+fn indexes_that_recovery_wrote_are_synced_before_the_recovery_point_makes_them_trusted() {
+    for seed in 0..40 {
+        let disk = FaultyMemDisk::new(seed);
+        let mut log = new_log(&disk);
+        for _ in 0..30 {
+            append(&mut log, 3, 90);
+        }
+        sync(&disk, &mut log);
+        drop(log);
+        let (mut log, recovery) = reopen(&disk, false, Offset::ZERO).unwrap();
+        assert!(recovery.rebuilt_segments > 3);
+        sync(&disk, &mut log);
+        let bases: Vec<Offset> = log.segments.iter().map(|segment| segment.base).collect();
+        let after = disk.crash();
+        for base in &bases[..bases.len() - 1] {
+            for suffix in ["index", "timeindex"] {
+                let file = crate::segment::path(Path::new(DIR), *base, suffix);
+                assert_eq!(after.read(&file).unwrap(), disk.read(&file).unwrap(), "{}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_new_folders_own_name_is_synced_with_its_first_records() {
+    for seed in 0..20 {
+        let disk = FaultyMemDisk::new(seed);
+        disk.create_dir(Path::new("/d")).unwrap();
+        let mut log = crate::Log::create(std::sync::Arc::new(disk.clone()), options(false)).unwrap();
+        append(&mut log, 2, 20);
+        sync(&disk, &mut log);
+        let (mut log, _) = reopen(&disk.crash(), false, Offset::ZERO).expect("the folder is there");
+        assert_eq!(log.log_end(), Offset(2));
+        expect_prefix(&mut log);
+    }
+}

@@ -54,6 +54,8 @@ struct Run {
     /// A batch whose append failed: it may turn up after a restart.
     doubtful: Option<Known>,
     start: i64,
+    /// Where the log may start after a crash, when a retention pass has failed.
+    start_max: i64,
     durable: i64,
     /// What the recovery point checkpoint says.
     checkpoint: Offset,
@@ -91,6 +93,7 @@ impl Run {
             batches: Vec::new(),
             doubtful: None,
             start: 0,
+            start_max: 0,
             durable: 0,
             checkpoint: Offset::ZERO,
             epoch: 0,
@@ -172,7 +175,10 @@ impl Run {
     }
 
     fn retain(&mut self) -> Result<(), crate::ReadError> {
-        let deletion = self.log.retain(Timestamp(self.clock), Offset(self.durable))?;
+        let deletion = self.log.retain(Timestamp(self.clock), Offset(self.durable)).inspect_err(|_| {
+            // Some of what it was to drop may be gone.
+            self.start_max = self.durable.max(self.start);
+        })?;
         assert!(self.log.log_start().0 <= self.durable.max(self.start), "R27");
         self.start = self.log.log_start().0;
         for file in deletion.into_iter().flat_map(|deletion| deletion.paths) {
@@ -194,7 +200,8 @@ impl Run {
         let end = self.log.log_end().0;
         assert!(end >= self.durable, "durable up to {}, found up to {end}", self.durable);
         assert!(end <= self.end(), "written up to {}, found up to {end}", self.end());
-        assert!(self.log.log_start().0 <= self.start, "a start that was not written yet goes back, never on");
+        let start_max = std::mem::take(&mut self.start_max).max(self.start);
+        assert!(self.log.log_start().0 <= start_max, "a start that was not written yet goes back, never on");
         self.start = self.log.log_start().0;
         self.batches.retain(|batch| batch.end() <= end);
         assert_eq!(self.end().max(self.start), end, "the end is a batch's");
