@@ -150,7 +150,7 @@ pub struct LogDir {
 }
 
 impl LogDir {
-    /// Locks a formatted log dir and reads what is in it.
+    /// Locks a formatted log dir and reads what is in it. When it was not closed, all of it is on disk before this returns.
     ///
     /// # Errors
     /// Disk errors; a dir that is not formatted, or in use.
@@ -170,7 +170,13 @@ impl LogDir {
             partitions: Vec::new(),
             unknown: Vec::new(),
         };
-        for entry in disk.list(path).map_err(DiskError::on("list", path))? {
+        let entries = disk.list(path).map_err(DiskError::on("list", path))?;
+        // A process that was killed leaves what it had not synced in the page cache. Recovery would find it there, and readers see it,
+        // until a power cut takes it back: so it becomes durable before it is read. One sync for all, since it is not known what is dirty.
+        if state.clean.is_none() && entries.iter().any(|entry| entry.is_dir) {
+            disk.sync_filesystem(path).map_err(DiskError::on("sync the file system of", path))?;
+        }
+        for entry in entries {
             if !entry.is_dir {
                 continue;
             }

@@ -1,5 +1,5 @@
 use super::{CleanShutdown, LogDir, MetaProperties, PartitionDir, parse_partition_dir};
-use crate::{Disk, FaultyMemDisk};
+use crate::{Disk, FaultyMemDisk, OpenMode};
 use base::{TopicPartition, Uuid};
 use std::path::Path;
 use std::sync::Arc;
@@ -57,4 +57,25 @@ fn a_deleted_partition_is_renamed() {
     let renamed = dir.rename_aside(&TopicPartition::new("t", 0), Uuid(7), "delete").unwrap();
     let name = renamed.file_name().unwrap().to_str().unwrap();
     assert_eq!(parse_partition_dir(name), Some(PartitionDir::Deleted(TopicPartition::new("t", 0))));
+}
+
+#[test]
+fn what_a_killed_process_left_in_the_page_cache_is_on_disk_before_it_is_read() {
+    for is_clean in [false, true] {
+        let disk = FaultyMemDisk::new(1);
+        disk.create_dir(Path::new("/d/t-0")).unwrap();
+        let meta = MetaProperties { cluster_id: "c".into(), node_id: 1, directory_id: Some(Uuid(1 << 90)) };
+        meta.store(&disk, Path::new("/d")).unwrap();
+        let (dir, _) = LogDir::open(Arc::new(disk.clone()), Path::new("/d")).unwrap();
+        if is_clean {
+            dir.mark_clean(CleanShutdown { broker_epoch: 1 }).unwrap();
+        }
+        drop(dir);
+        let segment = Path::new("/d/t-0/00000000000000000000.log");
+        disk.open(segment, OpenMode::Write).unwrap().write_all_at(&[b"seen"], 0).unwrap();
+        drop(LogDir::open(Arc::new(disk.clone()), Path::new("/d")).unwrap());
+        let after = disk.crash().read(segment).unwrap();
+        // After a clean stop there is nothing to sync, and nothing is.
+        assert_eq!(after.as_deref(), (!is_clean).then_some(&b"seen"[..]));
+    }
 }
