@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask codegen [--check] | book [--check] | tidy | test [STAGE] | ci`.
+//! Developer tasks: `cargo xtask codegen [--check] | book [--check] | tidy | test [STAGE] | crash | ci`.
 
 mod book;
 mod ci;
@@ -19,8 +19,9 @@ fn main() -> ExitCode {
         "book" => book::run(&root(), rest.iter().any(|arg| arg == "--check")),
         "tidy" => tidy::run(&root()),
         "test" => suite::run(&root(), &rest),
+        "crash" => suite::run_crash(&root(), &rest),
         "ci" => ci::run(&root()),
-        other => Err(format!("`{other}` is not a task: try codegen, book, tidy, test or ci")),
+        other => Err(format!("`{other}` is not a task: try codegen, book, tidy, test, crash or ci")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,32 +16,45 @@ struct Tally {
     skipped: Vec<String>,
 }
 
-/// Runs the stages that `args` name (none: all): `workspace`, or `conformance [NAME..]` with parts of scenario names.
+/// Runs the stages that `args` name (none: all): `workspace`, or `conformance [NAME..]` with parts of scenario names, or `crash [NAME..]`.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     let mut tally = Tally::default();
     let only = args.first().map(String::as_str);
-    if !matches!(only, None | Some("workspace" | "conformance")) {
-        return Err("usage: cargo xtask test [workspace | conformance [NAME..]]".to_owned());
+    if !matches!(only, None | Some("workspace" | "conformance" | "crash")) {
+        return Err("usage: cargo xtask test [workspace | conformance [NAME..] | crash [NAME..]]".to_owned());
     }
-    if only != Some("conformance") {
+    let names = args.get(1..).unwrap_or_default();
+    if matches!(only, None | Some("workspace")) {
         stage(root, &["cargo", "test", "--workspace", "--no-fail-fast"], &mut tally)?;
     }
-    if only != Some("workspace") {
-        conformance(root, args.get(1..).unwrap_or_default(), &mut tally)?;
+    for rig in ["conformance", "crash"] {
+        if only.is_none_or(|only| only == rig) {
+            against_the_node(root, rig, names, &mut tally)?;
+        }
+    }
+    close(&tally, std::env::var("CI").is_ok_and(|ci| ci == "true"))
+}
+
+/// `cargo xtask crash`: the crash rig alone, with its own arguments.
+pub(crate) fn run_crash(root: &Path, args: &[String]) -> Result<(), String> {
+    let mut tally = Tally::default();
+    against_the_node(root, "crash", args, &mut tally)?;
+    if args.iter().any(|arg| arg == "--list") {
+        return Ok(());
     }
     close(&tally, std::env::var("CI").is_ok_and(|ci| ci == "true"))
 }
 
 /// The broker is built as a user would run it, less link-time optimisation: start time and memory are printed, not guessed.
-fn conformance(root: &Path, names: &[String], tally: &mut Tally) -> Result<(), String> {
+fn against_the_node(root: &Path, rig: &str, args: &[String], tally: &mut Tally) -> Result<(), String> {
     let built = process::run(root, &["cargo", "build", "--profile", "release-lite", "--package", "cli"]);
     if let Err(why) = built {
         println!("{why}");
         tally.failed += 1;
         return Ok(());
     }
-    let mut command = vec!["cargo", "run", "--quiet", "--package", "conformance", "--"];
-    command.extend(names.iter().map(String::as_str));
+    let mut command = vec!["cargo", "run", "--quiet", "--package", rig, "--"];
+    command.extend(args.iter().map(String::as_str));
     stage(root, &command, tally)
 }
 

@@ -211,6 +211,11 @@ impl Running {
         signal(self.child.id(), Signal::KILL)
     }
 
+    /// SIGSTOP: it stays where it is until it is killed or told to go on.
+    pub fn pause(&self) -> Result<(), Fault> {
+        signal(self.child.id(), Signal::STOP)
+    }
+
     /// Waits until it has ended and everything that it said is here.
     pub fn await_end(&self, deadline: Duration) -> Result<(), Fault> {
         let until = now() + deadline;
