@@ -2,10 +2,12 @@
 //!
 //! It shares no code with what it drives, knows no scenario, and leaves no process behind.
 
+pub mod batches;
 pub mod fault;
 pub mod java;
 pub mod node;
 pub mod peers;
 pub mod process;
 pub mod rig;
+pub mod table_peer;
 pub mod wire;

@@ -7,6 +7,7 @@
 mod clients;
 mod members;
 mod scenarios;
+mod table;
 mod text;
 
 use conformance::fault::Fault;

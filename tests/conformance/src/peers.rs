@@ -57,7 +57,7 @@ pub fn kafka_jars() -> Result<PathBuf, Fault> {
 /// The folder with the compiled `Peer.java` and what belongs to it.
 pub fn java_peer(jars: &Path) -> Result<PathBuf, Fault> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("java");
-    let sources = ["Peer.java", "Members.java", "GroupScript.java"].map(|name| folder.join(name));
+    let sources = ["Peer.java", "Members.java", "GroupScript.java", "TablePeer.java"].map(|name| folder.join(name));
     kept("java", &sources, |folder| {
         needs("javac", &["-version"])?;
         let mut command = Command::new("javac");
@@ -97,6 +97,21 @@ pub fn node_script(name: &str) -> Result<PathBuf, Fault> {
     let script = folder.join(name);
     std::fs::copy(manifests().join("node").join(name), &script).during(name)?;
     Ok(script)
+}
+
+/// The compiled Go peer: its modules are pinned by go.sum and come through the module proxy.
+pub fn go() -> Result<PathBuf, Fault> {
+    needs("go", &["version"])?;
+    let source = manifests().join("go");
+    let files = ["go.mod", "go.sum", "main.go"].map(|name| source.join(name));
+    let folder = kept("go", &files, |folder| {
+        let mut fetch = Command::new("go");
+        or_skip(run(fetch.args(["mod", "download"]).current_dir(&source), FETCH_DEADLINE), "the Go client")?;
+        let mut build = Command::new("go");
+        build.args(["build", "-mod=readonly", "-o"]).arg(folder.join("table")).arg(".").current_dir(&source);
+        run(&mut build, FETCH_DEADLINE).map(|_| ())
+    })?;
+    Ok(folder.join("table"))
 }
 
 /// The folder `name`, filled by `fill` unless it already holds what its `manifests` ask for.

@@ -16,6 +16,7 @@ mod groups;
 mod hostile;
 mod limits;
 mod observe;
+pub(crate) mod table;
 
 use conformance::fault::Fault;
 use conformance::rig::Scene;
@@ -30,6 +31,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("codec_snappy_every_client_reads_every_client", codecs::snappy),
     ("codec_lz4_every_client_reads_every_client", codecs::lz4),
     ("codec_zstd_every_client_reads_every_client", codecs::zstd),
+    ("table_every_row_by_every_client", table::every_row),
     ("records_keep_keys_headers_nulls_and_timestamps", codecs::rich),
     ("text_through_kcat_keeps_its_sha256", bulk::text_through_kcat),
     ("kill_9_under_load_loses_nothing_acked", crash::kill_9_under_load),

@@ -54,6 +54,23 @@ pub fn api_versions(stream: &mut TcpStream) -> Result<Vec<Row>, Fault> {
     Ok(rows)
 }
 
+/// Whether a partition has a leader that answers for it: ListOffsets v1 for the latest offset.
+pub fn leads(stream: &mut TcpStream, topic: &str, partition: i32) -> Result<bool, Fault> {
+    let mut body = (-1_i32).to_be_bytes().to_vec();
+    body.extend(1_i32.to_be_bytes());
+    body.extend(i16::try_from(topic.len()).unwrap_or(i16::MAX).to_be_bytes());
+    body.extend(topic.as_bytes());
+    body.extend(1_i32.to_be_bytes());
+    body.extend(partition.to_be_bytes());
+    body.extend((-1_i64).to_be_bytes());
+    stream.write_all(&frame(2, 1, 9, &body)).during("sending ListOffsets")?;
+    let answer = read_frame(stream)?;
+    // Correlation id, one topic with its name, one partition with its number, the error code.
+    let at = 4 + 4 + 2 + topic.len() + 4 + 4;
+    let code = answer.get(at..at + 2).ok_or_else(|| Fault::Failed("a short ListOffsets reply".to_owned()))?;
+    Ok(code == [0, 0])
+}
+
 /// The error code and rows of a v0 reply.
 pub fn parse_api_versions(frame: &[u8], correlation_id: i32) -> Result<(i16, Vec<Row>), Fault> {
     let got = frame.get(..4).map(|bytes| i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
