@@ -39,6 +39,9 @@ pub struct GroupSpec<'a> {
     pub members: BTreeMap<&'a str, MemberSpec<'a>>,
     /// Partitions of every subscribed topic.
     pub partition_counts: BTreeMap<Uuid, i32>,
+    /// All members subscribe to the same, as Kafka tells it: topics that do not exist count, and so do expressions. Those who subscribe to
+    /// the same topics in different words are not of one kind.
+    pub is_homogeneous: bool,
 }
 
 /// Why there is no assignment.
@@ -101,19 +104,13 @@ impl AssignorKind {
         }
         Ok(match self {
             Self::Range => range::assign(group),
-            Self::Uniform if group.is_homogeneous() => uniform::assign(group),
+            Self::Uniform if group.is_homogeneous => uniform::assign(group),
             Self::Uniform => uniform_mixed::assign(group),
         })
     }
 }
 
 impl GroupSpec<'_> {
-    /// Whether all members subscribe to the same topics.
-    fn is_homogeneous(&self) -> bool {
-        let mut subscriptions = self.members.values().map(|member| member.topics);
-        subscriptions.next().is_none_or(|first| subscriptions.all(|topics| topics == first))
-    }
-
     fn partition_count(&self, topic: Uuid) -> usize {
         self.partition_counts.get(&topic).and_then(|count| usize::try_from(*count).ok()).unwrap_or(0)
     }

@@ -1,6 +1,6 @@
 //! OffsetFetch, one group at a time.
 
-use crate::groups::{Groups, Reply, RequestContext};
+use crate::groups::{Group, Groups, Reply, RequestContext};
 use crate::offsets::Committed;
 use base::{ErrorCode, Uuid};
 use protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -12,6 +12,9 @@ use std::borrow::Cow;
 
 impl Groups {
     /// Answers one group of an OffsetFetch. No topics at all means all of them.
+    ///
+    /// # Errors
+    /// Through the reply: a member of a consumer group that is not known, or says another epoch than it was told.
     pub fn fetch_offsets(
         &mut self,
         cx: RequestContext<'_>,
@@ -20,6 +23,16 @@ impl Groups {
         effects: &mut Effects<Groups>,
     ) {
         let group = &*request.group_id;
+        let checked = match self.groups.get(group) {
+            Some(Group::Consumer(known, _)) => {
+                known.check_fetch(group, request.member_id.as_deref(), request.member_epoch)
+            }
+            Some(Group::Classic(_)) | None => Ok(()),
+        };
+        if let Err(refusal) = checked {
+            effects.reply(cx.ticket, Err(refusal));
+            return;
+        }
         let topics = match &request.topics {
             Some(topics) => topics.iter().map(|topic| self.fetch_topic(group, topic, require_stable)).collect(),
             None => self.fetch_all(group, require_stable),

@@ -1,6 +1,7 @@
 //! All groups of a shard: which group a request or record concerns, and what kind it is.
 
 use crate::classic::{self, ClassicGroup, Step};
+use crate::consumer::{self, ConsumerGroup, OwnConfigs, Sessions, TopicHashes};
 use crate::journal::Journal;
 use crate::offsets::Offsets;
 use crate::{Record, Settings};
@@ -8,7 +9,7 @@ use base::{ProducerId, SeededRng, Uuid};
 use metadata::MetadataImage;
 use protocol::messages as m;
 use rsm::{Effects, Machine, Now, Origin, Outcome, Ticket};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A group's id: shared, since every deadline and journal names it.
@@ -34,6 +35,8 @@ pub struct RequestContext<'a> {
 pub enum Group {
     /// Its members share their partitions out themselves.
     Classic(ClassicGroup),
+    /// The coordinator does (KIP-848).
+    Consumer(ConsumerGroup, Sessions),
 }
 
 /// The answer to a request.
@@ -57,6 +60,10 @@ pub enum Reply {
     List(Vec<m::list_groups_response::ListedGroup<'static>>),
     /// To this shard's part of DescribeGroups.
     Describe(Vec<m::describe_groups_response::DescribedGroup<'static>>),
+    /// To ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(m::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse<'static>),
+    /// To this shard's part of ConsumerGroupDescribe.
+    ConsumerDescribe(Vec<m::consumer_group_describe_response::DescribedGroup<'static>>),
     /// To this shard's part of DeleteGroups.
     Delete(Vec<m::delete_groups_response::DeletableGroupResult<'static>>),
     /// To a change of the metadata, which nobody waits for.
@@ -81,13 +88,25 @@ pub struct Groups {
     pub(crate) groups: BTreeMap<GroupId, Group>,
     pub(crate) offsets: Offsets,
     pub(crate) journal: Journal,
+    hashes: TopicHashes,
+    /// The metadata offset at which topics were made last.
+    new_topics_at: i64,
 }
 
 impl Groups {
     /// No group yet.
     #[must_use]
     pub fn new(settings: Arc<Settings>, image: MetadataImage, rng: SeededRng) -> Self {
-        Self { settings, image, rng, groups: BTreeMap::new(), offsets: Offsets::default(), journal: Journal::default() }
+        Self {
+            settings,
+            rng,
+            groups: BTreeMap::new(),
+            offsets: Offsets::default(),
+            journal: Journal::default(),
+            hashes: TopicHashes::default(),
+            new_topics_at: image.provenance().offset.0,
+            image,
+        }
     }
 
     /// A group by its id.
@@ -113,16 +132,34 @@ impl Groups {
         &self.journal
     }
 
-    /// Follows the metadata: offsets of deleted topics go.
+    /// Follows the metadata: offsets of deleted topics go, and groups look anew at topics that they read.
     pub fn on_metadata(&mut self, _now: Now, image: MetadataImage, topics: &[Uuid], effects: &mut Effects<Groups>) {
+        let name = |image: &MetadataImage, id: &Uuid| Some(Arc::clone(image.topics().by_id(*id)?.name()));
+        let changed = topics.iter().flat_map(|id| name(&self.image, id).into_iter().chain(name(&image, id)));
+        let changed: BTreeSet<Arc<str>> = changed.collect();
         let deleted: Vec<(Uuid, Arc<str>)> = topics
             .iter()
             .filter(|id| image.topics().by_id(**id).is_none())
-            .filter_map(|id| Some((*id, Arc::clone(self.image.topics().by_id(*id)?.name()))))
+            .filter_map(|id| Some((*id, name(&self.image, id)?)))
             .collect();
+        let is_new = |id: &Uuid| image.topics().by_id(*id).is_some() && self.image.topics().by_id(*id).is_none();
+        if topics.iter().any(is_new) {
+            self.new_topics_at = image.provenance().offset.0;
+        }
         self.image = image;
         for (id, name) in deleted {
             self.offsets.tombstones_of_topic(id, &name).for_each(|record| effects.append(record));
+        }
+        if changed.is_empty() {
+            return;
+        }
+        changed.iter().for_each(|name| self.hashes.forget(name));
+        for group in self.groups.values_mut() {
+            if let Group::Consumer(group, sessions) = group
+                && changed.iter().any(|name| group.is_subscribed_to(name))
+            {
+                sessions.on_topics();
+            }
         }
     }
 
@@ -145,7 +182,30 @@ impl Groups {
                 };
                 Some((group, step))
             }
+            Group::Consumer(..) => None,
         }
+    }
+
+    /// A consumer group and what its steps need.
+    pub(crate) fn consumer_step<'a>(
+        &'a mut self,
+        id: &GroupId,
+        now: Now,
+        effects: &'a mut Effects<Groups>,
+    ) -> Option<(&'a mut ConsumerGroup, &'a mut Sessions, consumer::Step<'a>)> {
+        let Group::Consumer(group, sessions) = self.groups.get_mut(id)? else { return None };
+        let step = consumer::Step {
+            id: Arc::clone(id),
+            now,
+            settings: &self.settings,
+            own: OwnConfigs::of(&self.image, id),
+            image: &self.image,
+            hashes: &mut self.hashes,
+            new_topics_at: self.new_topics_at,
+            journal: &mut self.journal,
+            effects,
+        };
+        Some((group, sessions, step))
     }
 
     /// The shared form of a group's id, or a new one.
@@ -156,6 +216,24 @@ impl Groups {
     pub(crate) fn remove(&mut self, id: &str) {
         self.groups.remove(id);
         self.journal.forget(id);
+    }
+
+    /// Folds in a record of a consumer group. What takes something away makes no group, and an odd order of records does no harm (R41).
+    fn apply_consumer(&mut self, record: &Record) {
+        let Some(id) = consumer::group_of(record) else { return };
+        let is_tombstone = consumer::is_tombstone(record);
+        match self.groups.get_mut(id) {
+            Some(Group::Consumer(..)) if matches!(record, Record::Consumer(_, None)) => self.remove(id),
+            Some(Group::Consumer(group, _)) => group.apply(record),
+            Some(Group::Classic(_)) | None if is_tombstone => {}
+            // A classic group that only holds offsets has no record of its own; of two kinds of records the later ones hold.
+            Some(Group::Classic(_)) | None => {
+                let mut group = ConsumerGroup::default();
+                group.apply(record);
+                let id = self.id(id);
+                self.groups.insert(id, Group::Consumer(group, Sessions::default()));
+            }
+        }
     }
 
     fn ensure_classic(&mut self, id: &str) {
@@ -182,14 +260,18 @@ impl Machine for Groups {
                 let id = self.id(&key.group);
                 self.groups.insert(id, Group::Classic(ClassicGroup::loaded(value)));
             }
-            Record::Classic(key, None) => self.remove(&key.group),
+            Record::Classic(key, None) => {
+                if matches!(self.groups.get(&*key.group), Some(Group::Classic(_))) {
+                    self.remove(&key.group);
+                }
+            }
             Record::Consumer(..)
             | Record::ConsumerPartitions(..)
             | Record::ConsumerMember(..)
             | Record::ConsumerTarget(..)
             | Record::ConsumerTargetMember(..)
             | Record::ConsumerCurrent(..)
-            | Record::ConsumerRegex(..) => {}
+            | Record::ConsumerRegex(..) => self.apply_consumer(record),
         }
     }
 
@@ -202,6 +284,8 @@ impl Machine for Groups {
         for id in ids {
             if let Some((group, mut step)) = self.classic_step(&id, now, effects) {
                 classic::on_loaded(group, &mut step);
+            } else if let Some((group, sessions, mut step)) = self.consumer_step(&id, now, effects) {
+                consumer::on_loaded(group, sessions, &mut step);
             }
         }
         self.schedule_retention(now, effects);
@@ -212,6 +296,8 @@ impl Machine for Groups {
             Timer::Group(id) => {
                 if let Some((group, mut step)) = self.classic_step(id, now, effects) {
                     classic::on_timer(group, &mut step);
+                } else {
+                    consumer::on_timer(self, id, now, effects);
                 }
             }
             Timer::OffsetRetention => {

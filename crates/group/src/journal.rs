@@ -200,6 +200,12 @@ impl Journal {
         self.shrink();
     }
 
+    /// Whether a rebalance of the group has begun and not ended.
+    pub(crate) fn is_running(&self, group: &str) -> bool {
+        let last = self.groups.get(group).and_then(|history| history.rebalances.back());
+        last.is_some_and(|last| last.ended.is_none())
+    }
+
     /// A member goes on under another id.
     pub(crate) fn renamed(&mut self, group: &GroupId, old: &str, new: &str) {
         let Some(history) = self.groups.get_mut(group) else { return };

@@ -8,6 +8,7 @@
 
 pub mod assignor;
 pub mod classic;
+pub mod consumer;
 pub mod embedded;
 mod fetch;
 mod groups;
@@ -20,12 +21,14 @@ pub mod settings;
 mod testing;
 
 pub use classic::ClassicGroup;
+pub use consumer::ConsumerGroup;
 pub use groups::{Group, GroupId, Groups, Reply, RequestContext, Timer};
 pub use list::Filter;
 pub use record::Record;
 pub use settings::Settings;
 
 use base::{ErrorCode, Refusal};
+use protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
 use protocol::messages::heartbeat_request::HeartbeatRequest;
 use protocol::messages::join_group_request::JoinGroupRequest;
 use protocol::messages::leave_group_request::LeaveGroupRequest;
@@ -52,6 +55,22 @@ impl Groups {
     /// Answers a LeaveGroup.
     pub fn leave(&mut self, cx: RequestContext<'_>, request: &LeaveGroupRequest<'_>, effects: &mut Effects<Groups>) {
         classic::leave(self, cx, request, effects);
+    }
+}
+
+/// The consumer protocol's request (KIP-848).
+impl Groups {
+    /// Answers a ConsumerGroupHeartbeat.
+    ///
+    /// # Errors
+    /// Through the reply: what the response tells as code and message.
+    pub fn consumer_heartbeat(
+        &mut self,
+        cx: RequestContext<'_>,
+        request: &ConsumerGroupHeartbeatRequest<'_>,
+        effects: &mut Effects<Groups>,
+    ) {
+        consumer::heartbeat(self, cx, request, effects);
     }
 }
 

@@ -1,6 +1,6 @@
 //! ListGroups, DescribeGroups and DeleteGroups, for the groups of one shard.
 
-use crate::classic::State;
+use crate::classic::{CONSUMER_PROTOCOL_TYPE, State};
 use crate::groups::{Group, Groups, Reply, RequestContext};
 use crate::{ClassicGroup, refuse};
 use base::{ErrorCode, Refusal};
@@ -35,6 +35,13 @@ impl Groups {
                 group_type: Cow::Borrowed("classic"),
                 ..ListedGroup::default()
             },
+            Group::Consumer(group, _) => ListedGroup {
+                group_id: Cow::Owned(id.to_string()),
+                protocol_type: Cow::Borrowed(CONSUMER_PROTOCOL_TYPE),
+                group_state: Cow::Borrowed(group.state().name()),
+                group_type: Cow::Borrowed("consumer"),
+                ..ListedGroup::default()
+            },
         });
         let wanted = |list: &[String], name: &str| list.is_empty() || list.contains(&name.to_ascii_lowercase());
         let listed = listed
@@ -51,26 +58,28 @@ impl Groups {
         with_journal: bool,
         effects: &mut Effects<Groups>,
     ) {
-        let described = ids.iter().map(|id| match self.groups.get(*id) {
-            Some(Group::Classic(group)) => {
-                let mut described = describe_classic(id, group);
-                if with_journal {
-                    described.unknown_tags = UnknownTags::with(GROUP_JOURNAL, self.journal.json(id));
+        let described = ids.iter().map(|id| {
+            let why = match self.groups.get(*id) {
+                Some(Group::Classic(group)) => {
+                    let mut described = describe_classic(id, group);
+                    if with_journal {
+                        described.unknown_tags = UnknownTags::with(GROUP_JOURNAL, self.journal.json(id));
+                    }
+                    return described;
                 }
-                described
+                Some(Group::Consumer(..)) => format!("Group {id} is not a classic group."),
+                None => format!("Group {id} not found."),
+            };
+            let mut described = DescribedGroup {
+                group_id: Cow::Owned((*id).to_owned()),
+                group_state: Cow::Borrowed("Dead"),
+                ..DescribedGroup::default()
+            };
+            if cx.version >= DESCRIBE_NOT_FOUND_FROM {
+                described.error_code = ErrorCode::GroupIdNotFound.code();
+                described.error_message = Some(Cow::Owned(why));
             }
-            None => {
-                let mut described = DescribedGroup {
-                    group_id: Cow::Owned((*id).to_owned()),
-                    group_state: Cow::Borrowed("Dead"),
-                    ..DescribedGroup::default()
-                };
-                if cx.version >= DESCRIBE_NOT_FOUND_FROM {
-                    described.error_code = ErrorCode::GroupIdNotFound.code();
-                    described.error_message = Some(Cow::Owned(format!("Group {id} not found.")));
-                }
-                described
-            }
+            described
         });
         let described = described.collect();
         effects.reply(cx.ticket, Ok(Reply::Describe(described)));
@@ -96,6 +105,14 @@ impl Groups {
                 group.check_delete()?;
                 self.offsets.tombstones_of_group(id).into_iter().for_each(|record| effects.append(record));
                 effects.append(ClassicGroup::tombstone(id));
+                Ok(())
+            }
+            Some(Group::Consumer(group, _)) => {
+                if !group.is_empty() {
+                    return Err(refuse(ErrorCode::NonEmptyGroup));
+                }
+                self.offsets.tombstones_of_group(id).into_iter().for_each(|record| effects.append(record));
+                group.tombstones(id).into_iter().for_each(|record| effects.append(record));
                 Ok(())
             }
             None => Err(refuse(ErrorCode::GroupIdNotFound)),

@@ -1,7 +1,7 @@
 //! A shard with a log in memory that commits at once, and clients that say what they were told.
 
 use crate::{Groups, Record, Reply, RequestContext, Settings};
-use base::{ErrorCode, Monotonic, Offset, Refusal, SeededRng, Timestamp};
+use base::{ErrorCode, Monotonic, Offset, Refusal, SeededRng, Timestamp, Uuid};
 use metadata::MetadataImage;
 use protocol::messages as m;
 use rsm::{Effects, Now, Origin, Shard, Ticket};
@@ -17,6 +17,45 @@ pub(crate) struct World {
     replies: BTreeMap<u64, Result<Reply, Refusal>>,
     next_ticket: u64,
     settings: Arc<Settings>,
+    image: MetadataImage,
+}
+
+/// A ConsumerGroupHeartbeat in few words; `-` of a partition list is nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Beat {
+    pub(crate) group: &'static str,
+    pub(crate) member: String,
+    pub(crate) epoch: i32,
+    pub(crate) instance: Option<&'static str>,
+    pub(crate) rack: Option<&'static str>,
+    pub(crate) rebalance_ms: i32,
+    pub(crate) topics: Option<Vec<&'static str>>,
+    pub(crate) regex: Option<&'static str>,
+    pub(crate) assignor: Option<&'static str>,
+    pub(crate) owned: Option<Vec<(Uuid, Vec<i32>)>>,
+    pub(crate) version: i16,
+}
+
+/// A member of group `g` that joins it and reads topic `t`.
+pub(crate) fn comes(member: &str) -> Beat {
+    Beat {
+        group: "g",
+        member: member.to_owned(),
+        epoch: 0,
+        instance: None,
+        rack: None,
+        rebalance_ms: 60_000,
+        topics: Some(vec!["t"]),
+        regex: None,
+        assignor: None,
+        owned: Some(Vec::new()),
+        version: 1,
+    }
+}
+
+/// A heartbeat that says nothing new.
+pub(crate) fn beats(member: &str, epoch: i32) -> Beat {
+    Beat { epoch, rebalance_ms: -1, topics: None, owned: None, ..comes(member) }
 }
 
 /// A JoinGroup in few words.
@@ -48,12 +87,61 @@ pub(crate) fn joining(member: &str) -> Joining {
 
 impl World {
     pub(crate) fn new(settings: Settings) -> Self {
+        Self::with_image(settings, MetadataImage::default())
+    }
+
+    pub(crate) fn with_image(settings: Settings, image: MetadataImage) -> Self {
         let settings = Arc::new(settings);
-        let groups = Groups::new(Arc::clone(&settings), MetadataImage::default(), SeededRng::new(7));
+        let groups = Groups::new(Arc::clone(&settings), image.clone(), SeededRng::new(7));
         let mut shard = Shard::new(groups);
         let now = Now { mono: Monotonic(1), wall: Timestamp(1_000_000) };
         shard.open(now, Offset::ZERO, Offset::ZERO);
-        Self { shard, now, log: Vec::new(), replies: BTreeMap::new(), next_ticket: 1, settings }
+        Self { shard, now, log: Vec::new(), replies: BTreeMap::new(), next_ticket: 1, settings, image }
+    }
+
+    /// Topics were made, changed or removed.
+    pub(crate) fn publish(&mut self, change: impl FnOnce(&mut MetadataImage), topics: &[Uuid]) {
+        change(&mut self.image);
+        let offset = Offset(self.image.provenance().offset.0 + 1);
+        self.image.set_provenance(metadata::Provenance { offset, ..self.image.provenance() });
+        let (now, image) = (self.now, self.image.clone());
+        self.shard.decide(|groups, effects| groups.on_metadata(now, image, topics, effects));
+        self.commit();
+    }
+
+    /// A heartbeat and its answer.
+    pub(crate) fn beat(
+        &mut self,
+        beat: &Beat,
+    ) -> Result<m::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse<'static>, Refusal> {
+        use m::consumer_group_heartbeat_request::{ConsumerGroupHeartbeatRequest, TopicPartitions};
+        let owned = beat.owned.as_ref().map(|owned| {
+            let topics = owned.iter().map(|(topic_id, partitions)| TopicPartitions {
+                topic_id: *topic_id,
+                partitions: partitions.clone(),
+                ..Default::default()
+            });
+            topics.collect()
+        });
+        let request = ConsumerGroupHeartbeatRequest {
+            group_id: Cow::Borrowed(beat.group),
+            member_id: Cow::Borrowed(&beat.member),
+            member_epoch: beat.epoch,
+            instance_id: beat.instance.map(Cow::Borrowed),
+            rack_id: beat.rack.map(Cow::Borrowed),
+            rebalance_timeout_ms: beat.rebalance_ms,
+            subscribed_topic_names: beat.topics.as_ref().map(|names| names.iter().map(|n| Cow::Borrowed(*n)).collect()),
+            subscribed_topic_regex: beat.regex.map(Cow::Borrowed),
+            server_assignor: beat.assignor.map(Cow::Borrowed),
+            topic_partitions: owned,
+            ..Default::default()
+        };
+        let ticket = self.ask(beat.version, |groups, cx, effects| groups.consumer_heartbeat(cx, &request, effects));
+        match self.reply(ticket) {
+            Some(Ok(Reply::ConsumerHeartbeat(response))) => Ok(response),
+            Some(Err(refusal)) => Err(refusal),
+            other => panic!("no answer to a heartbeat: {other:?}"),
+        }
     }
 
     /// Makes a request and returns its ticket.
@@ -117,7 +205,7 @@ impl World {
 
     /// A new machine that has folded the log in.
     pub(crate) fn reload(&mut self) {
-        let groups = Groups::new(Arc::clone(&self.settings), MetadataImage::default(), SeededRng::new(8));
+        let groups = Groups::new(Arc::clone(&self.settings), self.image.clone(), SeededRng::new(8));
         let mut shard = Shard::new(groups);
         for (at, record) in self.log.iter().enumerate() {
             let (key, value) = record.encode();
@@ -230,6 +318,18 @@ impl World {
 
     /// Commits one offset of topic `t` and returns the code.
     pub(crate) fn commit_offset(&mut self, member: &str, generation: i32, partition: i32, offset: i64) -> ErrorCode {
+        self.commit_offset_v(9, member, generation, partition, offset)
+    }
+
+    /// The same in a version of OffsetCommit.
+    pub(crate) fn commit_offset_v(
+        &mut self,
+        version: i16,
+        member: &str,
+        generation: i32,
+        partition: i32,
+        offset: i64,
+    ) -> ErrorCode {
         use m::offset_commit_request::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic};
         let request = OffsetCommitRequest {
             group_id: Cow::Borrowed("g"),
@@ -238,6 +338,7 @@ impl World {
             retention_time_ms: -1,
             topics: vec![OffsetCommitRequestTopic {
                 name: Cow::Borrowed("t"),
+                topic_id: self.image.topics().by_name("t").map_or(Uuid::ZERO, |topic| topic.id()),
                 partitions: vec![OffsetCommitRequestPartition {
                     partition_index: partition,
                     committed_offset: offset,
@@ -247,12 +348,62 @@ impl World {
             }],
             ..Default::default()
         };
-        let ticket = self.ask(9, |groups, cx, effects| groups.commit_offsets(cx, &request, effects));
+        let ticket = self.ask(version, |groups, cx, effects| groups.commit_offsets(cx, &request, effects));
         match self.reply(ticket) {
             Some(Ok(Reply::OffsetCommit(response))) => code(response.topics[0].partitions[0].error_code),
             Some(Err(refusal)) => refusal.code,
             other => panic!("no answer to a commit: {other:?}"),
         }
+    }
+
+    /// Fetches all offsets and returns the code.
+    pub(crate) fn fetch_offsets(&mut self, member: Option<&str>, epoch: i32) -> ErrorCode {
+        let request = m::offset_fetch_request::OffsetFetchRequestGroup {
+            group_id: Cow::Borrowed("g"),
+            member_id: member.map(Cow::Borrowed),
+            member_epoch: epoch,
+            topics: None,
+            ..Default::default()
+        };
+        let ticket = self.ask(9, |groups, cx, effects| groups.fetch_offsets(cx, &request, true, effects));
+        match self.reply(ticket) {
+            Some(Ok(Reply::OffsetFetch(response))) => code(response.error_code),
+            Some(Err(refusal)) => refusal.code,
+            other => panic!("no answer to a fetch of offsets: {other:?}"),
+        }
+    }
+
+    /// Deletes a group and returns the code.
+    pub(crate) fn delete(&mut self, group: &str) -> ErrorCode {
+        let ticket = self.ask(2, |groups, cx, effects| groups.delete(cx, &[group], effects));
+        match self.reply(ticket) {
+            Some(Ok(Reply::Delete(results))) => code(results[0].error_code),
+            other => panic!("no answer to a deletion: {other:?}"),
+        }
+    }
+
+    /// A group as ConsumerGroupDescribe tells it.
+    pub(crate) fn describe_consumer(
+        &mut self,
+        group: &str,
+    ) -> m::consumer_group_describe_response::DescribedGroup<'static> {
+        let ticket = self.ask(1, |groups, cx, effects| groups.describe_consumers(cx, &[group], false, effects));
+        match self.reply(ticket) {
+            Some(Ok(Reply::ConsumerDescribe(mut described))) => described.remove(0),
+            other => panic!("no answer to a ConsumerGroupDescribe: {other:?}"),
+        }
+    }
+
+    /// Sets a config of a resource: 4 for brokers, 32 for a group.
+    pub(crate) fn set_config(&mut self, kind: i8, of: &str, name: &str, value: &str) {
+        let record = m::config_record::ConfigRecord {
+            resource_type: kind,
+            resource_name: Cow::Owned(of.to_owned()),
+            name: Cow::Owned(name.to_owned()),
+            value: Some(Cow::Owned(value.to_owned())),
+            ..Default::default()
+        };
+        self.publish(|image| image.apply(&record.into(), &mut metadata::Changes::default()), &[]);
     }
 }
 

@@ -29,8 +29,17 @@ impl World {
             };
             (id.as_str(), spec)
         });
-        let spec = GroupSpec { members: members.collect(), partition_counts: self.counts.clone() };
+        let spec = GroupSpec {
+            members: members.collect(),
+            partition_counts: self.counts.clone(),
+            is_homogeneous: self.is_homogeneous(),
+        };
         kind.assign(&spec).expect("every topic is known")
+    }
+
+    fn is_homogeneous(&self) -> bool {
+        let mut subscriptions = self.members.values().map(|member| &member.topics);
+        subscriptions.next().is_none_or(|first| subscriptions.all(|topics| topics == first))
     }
 
     fn take(&mut self, assignment: &GroupAssignment) {
@@ -212,7 +221,8 @@ fn range_deals_static_members_first_by_instance() {
 fn a_topic_that_nobody_knows_is_an_error() {
     let topics = BTreeSet::from([Uuid(1)]);
     let member = MemberSpec { instance_id: None, topics: &topics, assigned: &BTreeMap::new() };
-    let spec = GroupSpec { members: BTreeMap::from([("a", member)]), partition_counts: BTreeMap::new() };
+    let spec =
+        GroupSpec { members: BTreeMap::from([("a", member)]), partition_counts: BTreeMap::new(), is_homogeneous: true };
     assert_eq!(AssignorKind::Uniform.assign(&spec), Err(AssignError::UnknownTopic(Uuid(1))));
     assert_eq!(AssignorKind::Range.assign(&spec), Err(AssignError::UnknownTopic(Uuid(1))));
 }

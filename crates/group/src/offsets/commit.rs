@@ -34,7 +34,8 @@ impl Groups {
         effects: &mut Effects<Groups>,
     ) {
         let id = self.id(&request.group_id);
-        if let Err(refusal) = self.check_commit(&id, cx, request, effects) {
+        if let Err(refusal) = self.check_commit(&id, cx, request, effects).and_then(|()| self.check_partitions(request))
+        {
             effects.reply(cx.ticket, Err(refusal));
             return;
         }
@@ -88,10 +89,33 @@ impl Groups {
         }
         let (member, instance) = (&*request.member_id, request.group_instance_id.as_deref());
         let generation = request.generation_id_or_member_epoch;
+        if let Some(Group::Consumer(group, _)) = self.groups.get(id) {
+            return group.check_commit(id, member, generation, cx.version).map(drop);
+        }
         match self.classic_step(id, cx.now, effects) {
             Some((group, mut step)) => group.check_commit(&mut step, member, instance, generation),
             None => Err(refuse(ErrorCode::GroupIdNotFound)),
         }
+    }
+
+    /// A member of a consumer group that has not heard of its newest epoch may commit what it has had all the while; one partition that it
+    /// has not refuses them all, but for those whose metadata is too large anyway.
+    fn check_partitions(&self, request: &OffsetCommitRequest<'_>) -> Result<(), Refusal> {
+        let id = &*request.group_id;
+        let Some(Group::Consumer(group, _)) = self.groups.get(id) else { return Ok(()) };
+        let epoch = request.generation_id_or_member_epoch;
+        let check = group.check_commit(id, &request.member_id, epoch, i16::MAX)?;
+        for topic in &request.topics {
+            for partition in topic.partitions.iter().filter(|partition| !self.is_too_large(partition)) {
+                check.of(topic.topic_id, partition.partition_index)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_too_large(&self, partition: &OffsetCommitRequestPartition<'_>) -> bool {
+        let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
+        metadata.encode_utf16().count() > self.settings.offset_metadata_max
     }
 
     fn offset_record(
@@ -103,7 +127,7 @@ impl Groups {
         expire_timestamp: i64,
     ) -> Result<Record, ErrorCode> {
         let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
-        if metadata.encode_utf16().count() > self.settings.offset_metadata_max {
+        if self.is_too_large(partition) {
             return Err(ErrorCode::OffsetMetadataTooLarge);
         }
         let key = OffsetCommitKey {
@@ -133,6 +157,7 @@ impl Groups {
     ) {
         let checked = match self.groups.get(&*request.group_id) {
             Some(Group::Classic(group)) => group.check_delete_offsets(),
+            Some(Group::Consumer(..)) => Ok(()),
             None => Err(refuse(ErrorCode::GroupIdNotFound)),
         };
         if let Err(refusal) = checked {
@@ -164,6 +189,7 @@ impl Groups {
     fn is_subscribed(&self, group: &str, topic: &str) -> bool {
         match self.groups.get(group) {
             Some(Group::Classic(group)) => group.is_subscribed_to(topic),
+            Some(Group::Consumer(group, _)) => group.is_subscribed_to(topic),
             None => false,
         }
     }
@@ -183,7 +209,10 @@ impl Groups {
             }
             match group {
                 Group::Classic(group) if is_done && group.is_empty() => effects.append(ClassicGroup::tombstone(id)),
-                Group::Classic(_) => {}
+                Group::Consumer(group, _) if is_done && group.is_empty() => {
+                    group.tombstones(id).into_iter().for_each(|record| effects.append(record));
+                }
+                Group::Classic(_) | Group::Consumer(..) => {}
             }
         }
     }
@@ -191,6 +220,7 @@ impl Groups {
     fn expired_offsets(&self, id: &str, group: &Group, now: Now) -> Vec<Record> {
         let age_from = |commit_timestamp: i64| match group {
             Group::Classic(group) => group.offset_age_from(commit_timestamp),
+            Group::Consumer(..) => Some(commit_timestamp),
         };
         let mut records = Vec::new();
         for (topic, partitions) in self.offsets.of_group(id).into_iter().flatten() {

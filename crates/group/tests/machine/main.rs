@@ -1,5 +1,7 @@
 //! The proof that every machine has to pass, played by members that join, sync, heartbeat, commit, leave and fall silent.
 
+mod consumers;
+
 use base::{Refusal, SeededRng};
 use group::classic::State;
 use group::{Group, Groups, Reply, RequestContext, Settings};

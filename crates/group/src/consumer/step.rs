@@ -1,0 +1,125 @@
+//! What a step of a consumer group has at hand besides the group, and what steps have in common: a record that is folded in at once, and
+//! a group epoch that goes up.
+
+use super::{ConsumerGroup, Sessions, State, TopicHashes, records};
+use crate::Settings;
+use crate::groups::{GroupId, Groups, Timer};
+use crate::journal::Journal;
+use crate::record::Record;
+use base::Monotonic;
+use metadata::MetadataImage;
+use rsm::{Effects, Now};
+
+/// Types of configs in the metadata.
+const BROKER_RESOURCE: i8 = 4;
+const GROUP_RESOURCE: i8 = 32;
+
+/// The configs that are set for a group itself, ms, and the dynamic one of all groups.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OwnConfigs {
+    session_timeout_ms: Option<i32>,
+    heartbeat_interval_ms: Option<i32>,
+    assignment_interval_ms: Option<i32>,
+}
+
+impl OwnConfigs {
+    pub(crate) fn of(image: &MetadataImage, group: &str) -> Self {
+        let mut own = Self::default();
+        // Of the broker's configs only this one is dynamic.
+        let mut of_brokers = image.configs(BROKER_RESOURCE, "");
+        let interval = of_brokers.find(|(name, _)| *name == "group.consumer.assignment.interval.ms");
+        own.assignment_interval_ms = interval.and_then(|(_, value)| value.trim().parse().ok());
+        for (name, value) in image.configs(GROUP_RESOURCE, group) {
+            match name {
+                "consumer.session.timeout.ms" => own.session_timeout_ms = value.parse().ok(),
+                "consumer.heartbeat.interval.ms" => own.heartbeat_interval_ms = value.parse().ok(),
+                "consumer.assignment.interval.ms" => own.assignment_interval_ms = value.parse().ok(),
+                _ => {}
+            }
+        }
+        own
+    }
+}
+
+/// What a step has at hand.
+pub(crate) struct Step<'a> {
+    pub(crate) id: GroupId,
+    pub(crate) now: Now,
+    pub(crate) settings: &'a Settings,
+    pub(crate) image: &'a MetadataImage,
+    pub(crate) own: OwnConfigs,
+    pub(crate) hashes: &'a mut TopicHashes,
+    /// The metadata offset at which topics were made last.
+    pub(crate) new_topics_at: i64,
+    pub(crate) journal: &'a mut Journal,
+    pub(crate) effects: &'a mut Effects<Groups>,
+}
+
+impl Step<'_> {
+    /// Changes the group by a record that goes into the log.
+    pub(super) fn record(&mut self, group: &mut ConsumerGroup, record: Record) {
+        group.apply(&record);
+        self.effects.append_applied(record);
+    }
+
+    pub(super) fn journal(&mut self, what: String) {
+        self.journal.event(&self.id, self.now, what);
+    }
+
+    pub(super) fn wake(&mut self, at: Monotonic) {
+        self.effects.wake(Timer::Group(GroupId::clone(&self.id)), at);
+    }
+
+    pub(super) fn after_ms(&self, ms: i32) -> Monotonic {
+        self.now.mono.plus_millis(i64::from(ms))
+    }
+
+    pub(super) fn session_timeout_ms(&self) -> i32 {
+        self.settings.consumer.session_timeout.effective(self.own.session_timeout_ms)
+    }
+
+    pub(super) fn heartbeat_interval_ms(&self) -> i32 {
+        self.settings.consumer.heartbeat_interval.effective(self.own.heartbeat_interval_ms)
+    }
+
+    pub(super) fn assignment_interval_ms(&self) -> i32 {
+        self.settings.consumer.assignment_interval.effective(self.own.assignment_interval_ms)
+    }
+
+    pub(super) fn metadata_hash(&mut self, group: &ConsumerGroup) -> i64 {
+        self.hashes.of_topics(self.image, &group.subscribed_topics())
+    }
+
+    /// Begins the next epoch.
+    pub(super) fn bump(&mut self, group: &mut ConsumerGroup, metadata_hash: i64) {
+        let epoch = group.epoch().saturating_add(1);
+        let record = records::epoch(&self.id, epoch, metadata_hash);
+        self.record(group, record);
+    }
+
+    /// Begins the next epoch when it `must`, or when the topics are others than before. They are looked at in both cases.
+    pub(super) fn refresh_metadata(&mut self, group: &mut ConsumerGroup, sessions: &mut Sessions, must: bool) {
+        let hash = self.metadata_hash(group);
+        let has_changed = hash != group.metadata_hash;
+        if has_changed && !must {
+            self.journal("the topics that the group reads have changed".to_owned());
+        }
+        if has_changed || must {
+            self.bump(group, hash);
+        }
+        sessions.knows_topics = true;
+        if group.has_partition_metadata {
+            // Kafka before 4.1 kept the topics here; the hash takes their place.
+            let record = records::no_partition_metadata(&self.id);
+            self.record(group, record);
+        }
+    }
+
+    /// Ends the journal's entry when everybody has arrived.
+    pub(super) fn settle(&mut self, group: &ConsumerGroup) {
+        if self.journal.is_running(&self.id) && matches!(group.state(), State::Stable | State::Empty) {
+            self.journal.assigned(&self.id, group.owned(self.image));
+            self.journal.ended(&self.id, self.now, group.epoch(), group.members().len());
+        }
+    }
+}
