@@ -5,9 +5,9 @@ use crate::row::{Honoured, Kind, Row, Update};
 /// Every config of this scope, in order of name.
 #[rustfmt::skip] // one line a config
 pub const ROWS: &[Row] = &[
-    Row { name: "consumer.assignment.interval.ms", kind: Kind::Int, default: Some("1000"), valid: "[0,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },
-    Row { name: "consumer.heartbeat.interval.ms", kind: Kind::Int, default: Some("5000"), valid: "[1,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },
-    Row { name: "consumer.session.timeout.ms", kind: Kind::Int, default: Some("45000"), valid: "[1,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },
+    Row { name: "consumer.assignment.interval.ms", kind: Kind::Int, default: Some("1000"), valid: "[0,...]", update: Update::ReadOnly, honoured: Honoured::Yes },
+    Row { name: "consumer.heartbeat.interval.ms", kind: Kind::Int, default: Some("5000"), valid: "[1,...]", update: Update::ReadOnly, honoured: Honoured::Yes },
+    Row { name: "consumer.session.timeout.ms", kind: Kind::Int, default: Some("45000"), valid: "[1,...]", update: Update::ReadOnly, honoured: Honoured::Yes },
     Row { name: "errors.deadletterqueue.copy.record.enable", kind: Kind::Boolean, default: Some("false"), valid: "", update: Update::ReadOnly, honoured: Honoured::NotYet },
     Row { name: "errors.deadletterqueue.topic.name", kind: Kind::String, default: None, valid: "", update: Update::ReadOnly, honoured: Honoured::NotYet },
     Row { name: "share.assignment.interval.ms", kind: Kind::Int, default: Some("1000"), valid: "[0,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },

@@ -316,6 +316,10 @@ fn feature_levels_are_checked() {
     assert_eq!(update("metadata.version", 30, 2), invalid);
     assert_eq!(update("transaction.version", 2, 1), invalid);
     assert_eq!(update("share.version", 0, 1), 0);
+    assert_eq!(update("group.version", 1, 1), 0);
+    assert_eq!(update("group.version", 2, 1), invalid);
+    assert_eq!(update("group.version", 0, 1), invalid, "it is no downgrade");
+    assert_eq!(update("group.version", 0, 2), 0);
 }
 
 #[test]

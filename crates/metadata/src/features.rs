@@ -16,10 +16,16 @@ pub struct Feature {
     pub max: i16,
 }
 
-/// What this version supports. A feature is here only when all of its levels work: groups, transactions, share and streams
-/// groups and eligible leader replicas are not, yet, beyond their level 0, which needs no entry.
-pub const SUPPORTED_FEATURES: &[Feature] =
-    &[Feature { name: KRAFT_VERSION, min: 0, max: 1 }, Feature { name: METADATA_VERSION, min: 7, max: 33 }];
+/// The feature of groups: 1 for the consumer protocol (KIP-848).
+pub const GROUP_VERSION: &str = "group.version";
+
+/// What this version supports. A feature is here only when all of its levels work: transactions, share and streams groups and
+/// eligible leader replicas are not, yet, beyond their level 0, which needs no entry.
+pub const SUPPORTED_FEATURES: &[Feature] = &[
+    Feature { name: GROUP_VERSION, min: 0, max: 1 },
+    Feature { name: KRAFT_VERSION, min: 0, max: 1 },
+    Feature { name: METADATA_VERSION, min: 7, max: 33 },
+];
 
 /// The levels of a feature; `None` when only its level 0 is supported.
 #[must_use]
@@ -104,6 +110,12 @@ impl MetadataVersion {
     #[must_use]
     pub fn loses_records_at(self, older: MetadataVersion) -> bool {
         CHANGED_RECORDS.iter().any(|level| (older.0 + 1..=self.0).contains(level))
+    }
+
+    /// The level of group.version that a new cluster of this level begins with.
+    #[must_use]
+    pub const fn default_group_version(self) -> i16 {
+        if self.0 >= 22 { 1 } else { 0 }
     }
 
     /// Whether controllers register (KIP-919).

@@ -12,7 +12,9 @@ mod snapshot;
 mod topics;
 
 pub use changes::Changes;
-pub use features::{Feature, KRAFT_VERSION, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES, supported_feature};
+pub use features::{
+    Feature, GROUP_VERSION, KRAFT_VERSION, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES, supported_feature,
+};
 pub use image::{BrokerRegistration, ConfigResource, MetadataImage, Provenance};
 pub use names::{check_topic_name, has_collision, is_internal_topic};
 pub use snapshot::partition_record;

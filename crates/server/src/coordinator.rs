@@ -51,9 +51,16 @@ pub(crate) struct Coordinator<M: Hosted> {
     partitions: Arc<Partitions>,
     make: MakeMachine<M>,
     hosts: RwLock<BTreeMap<i32, Arc<Host<M>>>>,
-    /// The newest metadata, and topics that have changed since the machines were told.
-    metadata: Mutex<(MetadataImage, Vec<Uuid>)>,
+    metadata: Mutex<Untold>,
     driver: Arc<Driver>,
+}
+
+/// The newest metadata, and what of it the machines have not been told.
+#[derive(Default)]
+struct Untold {
+    image: MetadataImage,
+    topics: Vec<Uuid>,
+    is_new: bool,
 }
 
 impl<M: Hosted> Coordinator<M> {
@@ -69,7 +76,7 @@ impl<M: Hosted> Coordinator<M> {
             partitions,
             make,
             hosts: RwLock::new(BTreeMap::new()),
-            metadata: Mutex::new((MetadataImage::default(), Vec::new())),
+            metadata: Mutex::default(),
             driver: Arc::new(Driver::default()),
         })
     }
@@ -110,8 +117,10 @@ impl<M: Hosted> Coordinator<M> {
     pub(crate) fn publish(&self, image: &MetadataImage, changes: &Changes) {
         {
             let mut metadata = self.metadata.lock();
-            metadata.0 = image.clone();
-            metadata.1.extend(changes.topics.iter().copied());
+            metadata.image = image.clone();
+            metadata.topics.extend(changes.topics.iter().copied());
+            // Groups have configs of their own, which machines read in the image.
+            metadata.is_new |= !changes.topics.is_empty() || !changes.configs.is_empty();
         }
         match image.topics().by_name(M::TOPIC) {
             Some(topic) if changes.topics.contains(&topic.id()) => {
@@ -127,7 +136,7 @@ impl<M: Hosted> Coordinator<M> {
             Some(_) => {}
             None => self.indexes().into_iter().for_each(|index| self.close(index)),
         }
-        if !changes.topics.is_empty() {
+        if !changes.topics.is_empty() || !changes.configs.is_empty() {
             self.driver.wake_now();
         }
     }
@@ -157,16 +166,17 @@ impl<M: Hosted> Coordinator<M> {
     /// One round of the coordinator's thread: tells of metadata, loads what has to be loaded, fires what is due. Returns when the next
     /// round is due.
     pub(crate) fn drive(&self) -> Option<Monotonic> {
-        let (image, topics) = {
+        let Untold { image, topics, is_new } = {
             let mut metadata = self.metadata.lock();
-            (metadata.0.clone(), std::mem::take(&mut metadata.1))
+            let image = metadata.image.clone();
+            std::mem::replace(&mut *metadata, Untold { image, ..Untold::default() })
         };
         let hosts: Vec<Arc<Host<M>>> = self.hosts.read().values().cloned().collect();
         let mut next: Option<Monotonic> = None;
         for host in hosts {
             if host.wants_loading() {
                 host.load((self.make)(&image), self.now());
-            } else if !topics.is_empty() {
+            } else if is_new {
                 host.step(self.now(), |machine, now, effects| machine.on_metadata(now, &image, &topics, effects));
             }
             host.tick(self.now());

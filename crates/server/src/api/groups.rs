@@ -1,5 +1,7 @@
 //! The APIs of the group coordinator. Each turns a request into a decision of its group's shard, and the outcome into a response.
 
+pub(crate) mod consumer_group_describe;
+pub(crate) mod consumer_group_heartbeat;
 pub(crate) mod delete_groups;
 pub(crate) mod describe_groups;
 pub(crate) mod heartbeat;
@@ -30,6 +32,20 @@ type Outcome = Result<group::Reply, Refusal>;
 fn asker(session: &Session, to: ReplyTo) -> Asker<'_> {
     Asker { version: to.version, client_id: session.client_id(), client_host: session.client_host() }
 }
+
+/// Whether groups of KIP-848 are served: the cluster has finalized them, and the node's file does not leave them out.
+fn consumer_protocol(broker: &Broker) -> Result<(), Refusal> {
+    let protocols = broker.config.value("group.coordinator.rebalance.protocols").unwrap_or_default();
+    let is_served = config::words(protocols).any(|name| name.eq_ignore_ascii_case("consumer"));
+    if is_served && broker.image().feature(metadata::GROUP_VERSION) >= 1 {
+        return Ok(());
+    }
+    let why = "the consumer protocol needs group.version 1, and consumer in group.coordinator.rebalance.protocols";
+    Err(Refusal::new(ErrorCode::UnsupportedVersion, why))
+}
+
+/// Without an authorizer all that can be done to a group is allowed: READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS.
+const GROUP_OPERATIONS: i32 = (1 << 3) | (1 << 6) | (1 << 8) | (1 << 10) | (1 << 11);
 
 fn gone() -> Refusal {
     Refusal::new(ErrorCode::NotCoordinator, "the coordinator has moved while the request waited")

@@ -24,13 +24,12 @@ pub(super) fn work(scene: &Scene<'_>, cli: &Cli, kind: Kind) -> Result<(), Fault
         })?;
         with_members(scene, cli, name, group_type).during(name)?;
         let why = cli.text(&["group", "describe", name, "--why"])?;
-        match (kind, group_type) {
-            (Kind::Thalweg, "classic") => {
+        match kind {
+            Kind::Thalweg => {
                 let moved = format!("{name}-0: nobody -> ");
                 contains(&why, &["joins as a new member", &moved, "-> nobody", "took "])
             }
-            (Kind::Thalweg, _) => Ok(()),
-            (Kind::Kafka, _) => contains(&why, &["keeps no journal"]),
+            Kind::Kafka => contains(&why, &["keeps no journal"]),
         }?;
         resets(scene, cli, name).during(name)?;
         cli.text(&["group", "delete", name])?;

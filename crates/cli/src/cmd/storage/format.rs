@@ -6,7 +6,7 @@ use crate::output::{Failure, json, line};
 use base::{SeededRng, Timestamp, Uuid};
 use clap::Args;
 use config::NodeConfig;
-use metadata::{KRAFT_VERSION, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES};
+use metadata::{GROUP_VERSION, KRAFT_VERSION, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES};
 use protocol::messages::feature_level_record::FeatureLevelRecord;
 use protocol::metadata_record::MetadataRecord;
 use raft::{SnapshotId, SnapshotWriter};
@@ -252,7 +252,11 @@ fn parse_voter(text: &str, listener: &str) -> Result<Voter, Failure> {
 /// What a cluster of this release begins with.
 fn levels_of(release: MetadataVersion, config: &NodeConfig) -> BTreeMap<String, i16> {
     let kraft = i16::from(config.quorum_voters.is_empty());
-    BTreeMap::from([(METADATA_VERSION.to_owned(), release.level()), (KRAFT_VERSION.to_owned(), kraft)])
+    BTreeMap::from([
+        (METADATA_VERSION.to_owned(), release.level()),
+        (GROUP_VERSION.to_owned(), release.default_group_version()),
+        (KRAFT_VERSION.to_owned(), kraft),
+    ])
 }
 
 /// The level of every feature that the cluster begins with.

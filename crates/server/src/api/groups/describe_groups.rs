@@ -1,6 +1,6 @@
 //! DescribeGroups (KIP-345, KIP-430, KIP-1043) of classic groups.
 
-use super::{asker, by_shard, outcome_of};
+use super::{GROUP_OPERATIONS, asker, by_shard, outcome_of};
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
 use crate::session::Session;
@@ -19,6 +19,7 @@ pub(crate) fn handle(
     request: &DescribeGroupsRequest<'_>,
 ) -> Reply {
     let with_journal = request.unknown_tags.get(GROUP_JOURNAL).is_some();
+    let with_operations = request.include_authorized_operations;
     let mut groups: Vec<DescribedGroup<'static>> = Vec::new();
     let (named, nameless): (Vec<&str>, Vec<&str>) =
         request.groups.iter().map(AsRef::as_ref).partition(|id: &&str| !id.is_empty());
@@ -45,6 +46,10 @@ pub(crate) fn handle(
                 Ok(_) => groups.extend(ids.iter().map(|id| failed(id, ErrorCode::UnknownServerError))),
                 Err(refusal) => groups.extend(ids.iter().map(|id| failed(id, refusal.code))),
             }
+        }
+        if with_operations {
+            let found = groups.iter_mut().filter(|group| group.error_code == 0);
+            found.for_each(|group| group.authorized_operations = GROUP_OPERATIONS);
         }
         to.later(&DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() })
     }))
