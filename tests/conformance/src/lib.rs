@@ -8,6 +8,7 @@ pub mod java;
 pub mod node;
 pub mod peers;
 pub mod process;
+pub mod proxy;
 pub mod rig;
 pub mod table_peer;
 pub mod wire;

@@ -39,6 +39,8 @@ pub struct Plan {
     /// Where clients connect, on 127.0.0.1.
     pub port: u16,
     controller_port: u16,
+    /// Where clients are told to connect, when that is not `port`.
+    advertised: Option<u16>,
     /// server.properties, for Kafka always, for Thalweg when [`Plan::configured`].
     pub config: PathBuf,
     configured: bool,
@@ -66,6 +68,7 @@ impl Plan {
             data: folder.join(format!("data{number}")),
             port: free_port()?,
             controller_port: free_port()?,
+            advertised: None,
             config: folder.join(format!("server{number}.properties")),
             configured: kind == Kind::Kafka,
             settings: Vec::new(),
@@ -85,6 +88,13 @@ impl Plan {
         self
     }
 
+    /// Tells its clients to connect to another port, which is given back and where something has to listen for it.
+    pub fn behind_a_proxy(mut self) -> Result<(Plan, u16), Fault> {
+        let port = free_port()?;
+        self.advertised = Some(port);
+        Ok((self.configured(), port))
+    }
+
     /// The same folder, ports and config for the other kind of broker.
     pub fn taken_over_by(&self, kind: Kind) -> Plan {
         Plan {
@@ -92,6 +102,7 @@ impl Plan {
             data: self.data.clone(),
             port: self.port,
             controller_port: self.controller_port,
+            advertised: self.advertised,
             config: self.config.clone(),
             configured: true,
             settings: self.settings.clone(),
@@ -107,7 +118,7 @@ impl Plan {
             format!("node.id={}", self.node_id()),
             format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}"),
             format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
-            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}"),
+            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{}", self.advertised.unwrap_or(port)),
             "controller.listener.names=CONTROLLER".to_owned(),
             format!("log.dirs={}", self.data.display()),
             "offsets.topic.replication.factor=1".to_owned(),

@@ -15,6 +15,7 @@ mod group_tools;
 mod groups;
 mod hostile;
 mod limits;
+mod mutants;
 mod observe;
 pub(crate) mod table;
 
@@ -32,6 +33,13 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("codec_lz4_every_client_reads_every_client", codecs::lz4),
     ("codec_zstd_every_client_reads_every_client", codecs::zstd),
     ("table_every_row_by_every_client", table::every_row),
+    ("mutant_control_an_honest_proxy_passes", mutants::honest),
+    ("mutant_wrong_crc_is_caught", mutants::wrong_crc),
+    ("mutant_lost_batch_is_caught", mutants::lost_batch),
+    ("mutant_doubled_batch_is_caught", mutants::doubled_batch),
+    ("mutant_offset_off_by_one_is_caught", mutants::off_by_one),
+    ("mutant_wrong_partitioner_hash_is_caught", mutants::wrong_hash),
+    ("mutant_stale_generation_is_caught", mutants::stale_generation),
     ("records_keep_keys_headers_nulls_and_timestamps", codecs::rich),
     ("text_through_kcat_keeps_its_sha256", bulk::text_through_kcat),
     ("kill_9_under_load_loses_nothing_acked", crash::kill_9_under_load),
