@@ -9,9 +9,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use storage::{OffsetCheckpoint, checkpoint_name};
+use storage::{DiskError, OffsetCheckpoint, checkpoint_name};
 
 use crate::quorum::METADATA_TOPIC;
+
+/// How long bytes stay in a write-ahead file at most: what a start after a crash reads again.
+const RETIRE_INTERVAL_MS: i64 = 5_000;
 
 /// Work that is due at a time, and again an interval later.
 struct Every {
@@ -39,6 +42,7 @@ pub(crate) struct Background {
     retention: Every,
     high_watermarks: Every,
     recovery_points: Every,
+    retiring: Every,
     heartbeat: Every,
     no_op: Every,
     /// Files and folders to remove, and when.
@@ -53,6 +57,7 @@ impl Background {
             retention: every("log.retention.check.interval.ms"),
             high_watermarks: every("replica.high.watermark.checkpoint.interval.ms"),
             recovery_points: every("log.flush.offset.checkpoint.interval.ms"),
+            retiring: Every::new(now, RETIRE_INTERVAL_MS),
             heartbeat: every("broker.heartbeat.interval.ms"),
             no_op: every("metadata.max.idle.interval.ms"),
             doomed: Mutex::new(Vec::new()),
@@ -75,17 +80,29 @@ impl Background {
             }
         }
         if self.high_watermarks.is_due(now) {
-            self.checkpoint(checkpoint_name::HIGH_WATERMARK);
+            self.note_high_watermarks();
         }
         if self.recovery_points.is_due(now) {
-            self.checkpoint(checkpoint_name::RECOVERY_POINT);
-            self.checkpoint(checkpoint_name::LOG_START);
+            self.broker.log_dirs.iter().for_each(|handle| handle.flusher.want_checkpoint());
             self.snapshot(wall);
+        }
+        if self.retiring.is_due(now) {
+            let filled = self.broker.log_dirs.iter().filter(|handle| !handle.write_ahead.is_empty());
+            filled.for_each(|handle| handle.flusher.want_retire());
         }
         if self.retention.is_due(now) {
             self.retain(now, wall);
         }
         self.remove_folders(now);
+    }
+
+    fn note_high_watermarks(&self) {
+        for (at, handle) in self.broker.log_dirs.iter().enumerate().filter(|(_, handle)| !handle.is_offline()) {
+            if let Err(error) = checkpoint(&self.broker, at, checkpoint_name::HIGH_WATERMARK) {
+                tracing::error!(%error, "a checkpoint could not be written");
+                handle.committer.break_with(&error);
+            }
+        }
     }
 
     fn beat(&self, now: Monotonic, wall: Timestamp) {
@@ -141,32 +158,25 @@ impl Background {
             false
         });
     }
+}
 
-    /// Writes one of the offset checkpoints of every log dir.
-    pub(crate) fn checkpoint(&self, name: &str) {
-        for (at, handle) in self.broker.log_dirs.iter().enumerate() {
-            if handle.is_offline() {
-                continue;
-            }
-            let mut offsets: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
-            for partition in self.broker.partitions.in_dir(at) {
-                let (recovery_point, high_watermark, log_start) = partition.checkpoints();
-                let offset = match name {
-                    checkpoint_name::RECOVERY_POINT => recovery_point,
-                    checkpoint_name::HIGH_WATERMARK => high_watermark,
-                    // Kafka notes a log start only where the first segment's name does not tell it.
-                    _ if log_start == Offset::ZERO => continue,
-                    _ => log_start,
-                };
-                offsets.insert(partition.tp.clone(), offset);
-            }
-            if name == checkpoint_name::RECOVERY_POINT && handle.dir.path() == self.broker.config.metadata_log_dir {
-                offsets.insert(TopicPartition::new(METADATA_TOPIC, 0), self.broker.quorum.recovery_point());
-            }
-            if let Err(error) = handle.dir.store_checkpoint(name, &OffsetCheckpoint(offsets)) {
-                tracing::error!(%error, "a checkpoint could not be written");
-                handle.committer.break_with(&error);
-            }
-        }
+/// Writes one of the offset checkpoints of a log dir.
+pub(crate) fn checkpoint(broker: &Broker, at: usize, name: &str) -> Result<(), DiskError> {
+    let handle = &broker.log_dirs[at];
+    let mut offsets: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
+    for partition in broker.partitions.in_dir(at) {
+        let (recovery_point, high_watermark, log_start) = partition.checkpoints();
+        let offset = match name {
+            checkpoint_name::RECOVERY_POINT => recovery_point,
+            checkpoint_name::HIGH_WATERMARK => high_watermark,
+            // Kafka notes a log start only where the first segment's name does not tell it.
+            _ if log_start == Offset::ZERO => continue,
+            _ => log_start,
+        };
+        offsets.insert(partition.tp.clone(), offset);
     }
+    if name == checkpoint_name::RECOVERY_POINT && handle.dir.path() == broker.config.metadata_log_dir {
+        offsets.insert(TopicPartition::new(METADATA_TOPIC, 0), broker.quorum.recovery_point());
+    }
+    handle.dir.store_checkpoint(name, &OffsetCheckpoint(offsets))
 }

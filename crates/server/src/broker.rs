@@ -3,12 +3,13 @@
 use crate::cold_reads::ColdReads;
 use crate::committer::Committer;
 use crate::coordinator::GroupCoordinator;
+use crate::flusher::Flusher;
 use crate::partition::Partition;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::MetadataQuorum;
 use arc_swap::ArcSwap;
-use base::{BrokerEpoch, Clock, ErrorCode, Monotonic, NodeId, ProducerId, Refusal, Uuid};
+use base::{BrokerEpoch, Clock, ErrorCode, Monotonic, NodeId, ProducerId, Refusal, SeededRng, Uuid};
 use config::{ConfigEntry, NodeConfig, Overrides, describe_broker, describe_group, describe_topic};
 use controller::{Controller, Decision};
 use metadata::MetadataImage;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
-use storage::{DiskError, LogDir, Space};
+use storage::{DiskError, LogDir, Space, WriteAhead};
 use telemetry::Metrics;
 use tokio::sync::Notify;
 
@@ -40,14 +41,18 @@ pub(crate) fn broker_config(config: &NodeConfig, image: &MetadataImage, name: &s
 pub(crate) struct LogDirHandle {
     pub(crate) dir: LogDir,
     pub(crate) committer: Arc<Committer>,
+    pub(crate) write_ahead: Arc<WriteAhead>,
+    pub(crate) flusher: Flusher,
     offline: AtomicBool,
     /// The node's partitions, once there are any.
     partitions: OnceLock<Weak<Partitions>>,
 }
 
 impl LogDirHandle {
-    pub(crate) fn new(dir: LogDir) -> Self {
+    pub(crate) fn new(dir: LogDir, rng: &mut SeededRng) -> Self {
         Self {
+            write_ahead: Arc::new(WriteAhead::new(Arc::clone(dir.disk()), dir.path(), rng)),
+            flusher: Flusher::default(),
             dir,
             committer: Arc::new(Committer::default()),
             offline: AtomicBool::new(false),

@@ -12,6 +12,7 @@ mod committer;
 mod coordinator;
 mod dispatch;
 mod environment;
+mod flusher;
 mod metrics_http;
 mod node;
 mod partition;

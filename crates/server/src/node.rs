@@ -4,10 +4,10 @@ mod build;
 mod dirs;
 mod stepped;
 
-use crate::background::Background;
+use crate::background::{Background, checkpoint};
 use crate::broker::{Broker, LogDirHandle};
-use crate::committer::Commit;
 use crate::environment::Environment;
+use crate::flusher::flush_logs;
 use crate::service::NodeService;
 use base::Refusal;
 use build::{Built, build, sync_round};
@@ -73,6 +73,7 @@ pub struct Node {
     trigger: Option<ShutdownTrigger>,
     loops: Vec<JoinHandle<()>>,
     committers: Vec<JoinHandle<()>>,
+    flushers: Vec<JoinHandle<()>>,
     housekeeping: Option<JoinHandle<()>>,
     coordinators: Option<JoinHandle<()>>,
     cold_readers: Vec<JoinHandle<()>>,
@@ -94,6 +95,7 @@ impl Node {
             trigger: None,
             loops: Vec::new(),
             committers: Vec::new(),
+            flushers: Vec::new(),
             housekeeping: None,
             coordinators: None,
             cold_readers: Vec::new(),
@@ -174,7 +176,7 @@ impl Node {
         Ok(Some(listener))
     }
 
-    /// One committer a log dir.
+    /// One committer a log dir, and one flusher.
     fn start_committers(&mut self) -> std::io::Result<()> {
         for at in 0..self.broker.log_dirs.len() {
             let broker = Arc::clone(&self.broker);
@@ -184,6 +186,9 @@ impl Node {
                 handle.committer.run(&sync, &|error| handle.set_offline(at, error));
             };
             self.committers.push(std::thread::Builder::new().name(format!("committer-{at}")).spawn(body)?);
+            let broker = Arc::clone(&self.broker);
+            let body = move || broker.log_dirs[at].flusher.run(&broker, at);
+            self.flushers.push(std::thread::Builder::new().name(format!("flusher-{at}")).spawn(body)?);
         }
         Ok(())
     }
@@ -236,8 +241,11 @@ impl Node {
         self.broker.ready.store(false, Ordering::Release);
         self.stop_threads();
         fence(&self.broker)?;
-        self.broker.log_dirs.iter().for_each(|handle| handle.committer.close());
-        self.committers.drain(..).for_each(join);
+        for handle in self.broker.log_dirs.iter() {
+            handle.committer.close();
+            handle.flusher.close();
+        }
+        self.committers.drain(..).chain(self.flushers.drain(..)).for_each(join);
         close(&self.broker)
     }
 
@@ -262,8 +270,11 @@ impl Drop for Node {
     /// A node that is dropped without [`Node::shutdown`] is left as after a crash, but without its threads.
     fn drop(&mut self) {
         self.stop_threads();
-        self.broker.log_dirs.iter().for_each(|handle| handle.committer.close());
-        self.committers.drain(..).for_each(join);
+        for handle in self.broker.log_dirs.iter() {
+            handle.committer.close();
+            handle.flusher.close();
+        }
+        self.committers.drain(..).chain(self.flushers.drain(..)).for_each(join);
     }
 }
 
@@ -294,29 +305,22 @@ fn close(broker: &Arc<Broker>) -> Result<(), StartError> {
         }
     }
     broker.quorum.close()?;
-    let background = Background::new(Arc::clone(broker));
-    for name in [checkpoint_name::RECOVERY_POINT, checkpoint_name::HIGH_WATERMARK, checkpoint_name::LOG_START] {
-        background.checkpoint(name);
-    }
     let broker_epoch = broker.epoch.load(Ordering::Acquire);
-    for (handle, is_clean) in broker.log_dirs.iter().zip(is_clean) {
+    for (at, (handle, is_clean)) in broker.log_dirs.iter().zip(is_clean).enumerate() {
         if is_clean && !handle.is_offline() {
+            for name in [checkpoint_name::RECOVERY_POINT, checkpoint_name::HIGH_WATERMARK, checkpoint_name::LOG_START] {
+                checkpoint(broker, at, name)?;
+            }
             handle.dir.mark_clean(CleanShutdown { broker_epoch })?;
         }
     }
     failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Closes the logs of one log dir with one sync for all of them.
+/// Closes the logs of one log dir with one sync for all of them. Nothing is in its write-ahead file then that is not in them.
 fn close_logs(broker: &Broker, at: usize, handle: &LogDirHandle) -> Result<(), storage::DiskError> {
-    let mut closed = Vec::new();
-    for partition in broker.partitions.in_dir(at) {
-        closed.extend(partition.prepare_close()?.map(|ticket| (partition, ticket)));
-    }
-    let (partitions, tickets): (Vec<_>, Vec<_>) = closed.into_iter().unzip();
-    storage::commit(handle.dir.disk().as_ref(), handle.dir.path(), &tickets)?;
-    partitions.iter().zip(&tickets).for_each(|(partition, ticket)| partition.synced(ticket));
-    Ok(())
+    flush_logs(broker, at, true)?;
+    handle.write_ahead.remove()
 }
 
 fn join(thread: JoinHandle<()>) {

@@ -13,7 +13,7 @@ use protocol::messages::describe_producers_response::ProducerState;
 use record::{Codec, Compression, ProducePolicy, TimestampType, ValidBatch};
 use replication::Leader;
 use std::sync::{Arc, Weak};
-use storage::{AppendError, Appended, Deletion, DiskError, Log, LogConfig, ReadError, SyncTicket};
+use storage::{AppendError, Appended, Deletion, DiskError, FlushTicket, Log, LogConfig, ReadError, SyncTicket};
 use tokio::sync::Notify;
 
 pub(crate) use read::{ReadOutcome, ReadRequest};
@@ -360,9 +360,25 @@ impl Partition {
         self.state.lock().log.release_files();
     }
 
-    /// Writes what the next start needs to do without recovery, and says what must be synced for it.
-    pub(crate) fn prepare_close(&self) -> Result<Option<SyncTicket>, DiskError> {
-        self.state.lock().log.prepare_close()
+    /// What must be synced for recovery not to look at what is in the log by now; `closes` readies it for a clean start.
+    pub(crate) fn flush_ticket(&self, closes: bool) -> Result<Option<FlushTicket>, DiskError> {
+        let mut state = self.state.lock();
+        if state.deleted {
+            return Ok(None);
+        }
+        if closes { state.log.close_ticket() } else { state.log.flush_ticket() }
+    }
+
+    /// The files of `ticket` are synced.
+    pub(crate) fn name_flushed(&self, ticket: &FlushTicket) -> Result<(), DiskError> {
+        let mut state = self.state.lock();
+        if state.deleted { Ok(()) } else { state.log.name_flushed(ticket) }
+    }
+
+    /// All of `ticket` is on disk.
+    pub(crate) fn on_flushed(&self, ticket: &FlushTicket) -> Result<(), DiskError> {
+        let mut state = self.state.lock();
+        if state.deleted { Ok(()) } else { state.log.on_flushed(ticket) }
     }
 
     /// The producers that the log remembers.
@@ -426,8 +442,8 @@ impl Commit for Partition {
 
     fn synced(&self, ticket: &SyncTicket) {
         let mut state = self.state.lock();
-        state.log.on_durable(ticket.up_to);
-        let moved = state.leader.on_durable(ticket.up_to);
+        let Some(up_to) = state.log.durable_end(ticket) else { return };
+        let moved = state.leader.on_durable(up_to);
         let high_watermark = state.leader.high_watermark();
         state.log.on_high_watermark(high_watermark);
         let woken = if moved { state.woken() } else { Vec::new() };

@@ -171,6 +171,7 @@ impl Partitions {
         if log.read_topic_id()?.is_none() {
             log.write_topic_id(id)?;
         }
+        log.attach(Arc::clone(&handle.write_ahead), id);
         log.release_files();
         let leader = Leader::new(self.node, self.fsync, log.log_end());
         let committer = Arc::clone(&handle.committer);

@@ -234,16 +234,16 @@ impl MetadataQuorum {
     /// Makes everything appended durable, here and now.
     fn sync(&self, inner: &mut Inner) -> Result<(), DiskError> {
         if let Some(ticket) = inner.log.ticket()? {
-            storage::commit(self.disk.as_ref(), &self.dir, std::slice::from_ref(&ticket))?;
+            storage::commit(self.disk.as_ref(), &self.dir, None, std::slice::from_ref(&ticket))?;
             self.durable(inner, &ticket);
         }
         Ok(())
     }
 
     fn durable(&self, inner: &mut Inner, ticket: &SyncTicket) {
-        inner.log.on_durable(ticket.up_to);
+        let Some(up_to) = inner.log.durable_end(ticket) else { return };
         let mut out = Vec::new();
-        inner.quorum.on_durable(self.node, ticket.up_to, &mut out);
+        inner.quorum.on_durable(self.node, up_to, &mut out);
         for output in out {
             if let Output::HighWatermark(offset) = output {
                 self.publish(inner, offset);
@@ -295,6 +295,11 @@ impl MetadataQuorum {
     /// Why the metadata log takes nothing more, if so.
     pub(crate) fn failed(&self) -> Option<DiskError> {
         self.inner.lock().failed.clone()
+    }
+
+    /// Moves the recovery point up to the log's end.
+    pub(crate) fn flush(&self) -> Result<(), DiskError> {
+        self.inner.lock().log.flush()
     }
 
     /// Closes the log.

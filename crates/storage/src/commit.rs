@@ -1,42 +1,163 @@
-//! Group commit of one log dir: everything that its logs have written becomes durable in one round.
+//! Group commit of one log dir: everything that its logs have written becomes durable in one round; and the flush of whole logs, after
+//! which recovery need not look at them.
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::DiskError;
+use crate::write_ahead::{WriteAhead, WriteAheadKey};
 use base::Offset;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Up to this many dirty files are synced one by one; beyond, one sync of the file system is cheaper (measured: 1,000 files take
-/// 0.8 to 3.5 s one by one and 11 to 22 ms at once).
-const FILES_MAX: usize = 8;
+/// Up to this many dirty files are synced one by one (docs/rfcs/0002-write-ahead.md has what was measured).
+const FILES_MAX: usize = 2;
+/// Up to this many files, or folders, are synced one by one where there is no write-ahead file to take them.
+const SYNCS_MAX: usize = 8;
+/// A round with more bytes a segment than this is bound by the device, and writing them twice would cost more than a sync.
+const BYTES_PER_FILE_MAX: u64 = 256 << 10;
 
-/// What must be synced so that a log is durable up to an offset.
+/// Bytes of a segment that were written and are not durable.
+#[derive(Clone, Debug)]
+pub struct UnsyncedWrite {
+    /// The segment's `.log` file.
+    pub file: Arc<dyn DiskFile>,
+    /// The segment's base offset.
+    pub base: Offset,
+    /// Where they begin.
+    pub from: u64,
+    /// Where they end.
+    pub to: u64,
+}
+
+/// What must be synced so that the records of a log are durable up to an offset.
 #[derive(Clone, Debug)]
 pub struct SyncTicket {
-    /// Files with unsynced bytes.
-    pub files: Vec<Arc<dyn DiskFile>>,
+    /// Unsynced bytes, a segment each.
+    pub writes: Vec<UnsyncedWrite>,
     /// Folders with unsynced names.
     pub dirs: Vec<PathBuf>,
     /// The log's end when the ticket was made.
     pub up_to: Offset,
+    /// How often the log had been cut by then.
+    pub cuts: u64,
+    /// Under which key the bytes may stand in the write-ahead file; `None` for a log that is always synced itself.
+    pub key: Option<WriteAheadKey>,
+}
+
+/// What must be synced so that recovery need not look at a log below an offset: its segments, indexes, producers and epochs.
+#[derive(Clone, Debug)]
+pub struct FlushTicket {
+    /// Files with unsynced bytes.
+    pub files: Vec<Arc<dyn DiskFile>>,
+    /// Folders with unsynced names, once [`crate::Log::name_flushed`] was called.
+    pub dirs: Vec<PathBuf>,
+    /// The log's end when the ticket was made.
+    pub up_to: Offset,
+    /// How often the log had been cut by then.
+    pub cuts: u64,
+    /// A new epochs' file waits for its name.
+    pub renames: bool,
+}
+
+/// How a round was made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// Nothing was to be done.
+    Nothing,
+    /// Each file was synced.
+    Files,
+    /// By one sync of the write-ahead file.
+    WriteAhead,
+    /// By one sync of the file system.
+    FileSystem,
 }
 
 /// Makes all of `tickets` durable. `root` is the log dir that they belong to.
 ///
 /// # Errors
 /// The first disk error. It must not be retried: the next sync would succeed without the lost pages (R25).
-pub fn commit(disk: &dyn Disk, root: &Path, tickets: &[SyncTicket]) -> Result<(), DiskError> {
-    let files: usize = tickets.iter().map(|ticket| ticket.files.len() + ticket.dirs.len()).sum();
-    if files > FILES_MAX {
-        return disk.sync_filesystem(root).map_err(DiskError::on("sync the file system of", root));
+pub fn commit(
+    disk: &dyn Disk,
+    root: &Path,
+    write_ahead: Option<&WriteAhead>,
+    tickets: &[SyncTicket],
+) -> Result<Committed, DiskError> {
+    let dirs: Vec<&PathBuf> = distinct(tickets.iter().flat_map(|ticket| &ticket.dirs));
+    let writes: usize = tickets.iter().map(|ticket| ticket.writes.len()).sum();
+    if dirs.len() > SYNCS_MAX {
+        return sync_filesystem(disk, root);
     }
-    for ticket in tickets {
-        for file in &ticket.files {
-            file.sync_data().map_err(DiskError::on("sync a segment in", root))?;
+    let mut how = Committed::Nothing;
+    if writes > FILES_MAX
+        && let Some(write_ahead) = write_ahead
+        && is_worth_it(write_ahead, tickets)
+    {
+        let (logged, own): (Vec<_>, Vec<_>) = tickets.iter().partition(|ticket| ticket.key.is_some());
+        if !write_ahead.append(&logged)? {
+            return sync_filesystem(disk, root);
         }
-        for dir in &ticket.dirs {
-            disk.sync_dir(dir).map_err(DiskError::on("sync the folder", dir))?;
-        }
+        sync_each(root, own.iter().flat_map(|ticket| &ticket.writes).map(|write| &write.file))?;
+        how = Committed::WriteAhead;
+    } else if writes > SYNCS_MAX {
+        return sync_filesystem(disk, root);
+    } else if writes > 0 {
+        sync_each(root, tickets.iter().flat_map(|ticket| &ticket.writes).map(|write| &write.file))?;
+        how = Committed::Files;
+    }
+    for dir in dirs {
+        disk.sync_dir(dir).map_err(DiskError::on("sync the folder", dir))?;
+        how = if how == Committed::Nothing { Committed::Files } else { how };
+    }
+    Ok(how)
+}
+
+fn is_worth_it(write_ahead: &WriteAhead, tickets: &[SyncTicket]) -> bool {
+    let logged = tickets.iter().filter(|ticket| ticket.key.is_some()).flat_map(|ticket| &ticket.writes);
+    let (mut files, mut bytes) = (0, 0);
+    for write in logged {
+        files += 1;
+        bytes += write.to - write.from;
+    }
+    files > FILES_MAX && bytes <= write_ahead.round_bytes_max().min(files as u64 * BYTES_PER_FILE_MAX)
+}
+
+fn distinct<'a>(dirs: impl Iterator<Item = &'a PathBuf>) -> Vec<&'a PathBuf> {
+    let mut dirs: Vec<_> = dirs.collect();
+    dirs.sort();
+    dirs.dedup();
+    dirs
+}
+
+fn sync_each<'a>(root: &Path, files: impl Iterator<Item = &'a Arc<dyn DiskFile>>) -> Result<(), DiskError> {
+    for file in files {
+        file.sync_data().map_err(DiskError::on("sync a file in", root))?;
     }
     Ok(())
+}
+
+fn sync_filesystem(disk: &dyn Disk, root: &Path) -> Result<Committed, DiskError> {
+    disk.sync_filesystem(root).map_err(DiskError::on("sync the file system of", root))?;
+    Ok(Committed::FileSystem)
+}
+
+/// The first half of a flush: the files of all tickets. Then each log is told by [`crate::Log::name_flushed`].
+///
+/// # Errors
+/// The first disk error, which must not be retried (R25).
+pub fn flush_files(disk: &dyn Disk, root: &Path, tickets: &[FlushTicket]) -> Result<(), DiskError> {
+    if tickets.iter().map(|ticket| ticket.files.len()).sum::<usize>() > SYNCS_MAX {
+        return sync_filesystem(disk, root).map(drop);
+    }
+    sync_each(root, tickets.iter().flat_map(|ticket| &ticket.files))
+}
+
+/// The second half of a flush: the names. Then each log is told by [`crate::Log::on_flushed`].
+///
+/// # Errors
+/// The first disk error, which must not be retried (R25).
+pub fn flush_names(disk: &dyn Disk, root: &Path, tickets: &[FlushTicket]) -> Result<(), DiskError> {
+    let dirs = distinct(tickets.iter().flat_map(|ticket| &ticket.dirs));
+    if dirs.len() > SYNCS_MAX {
+        return sync_filesystem(disk, root).map(drop);
+    }
+    dirs.iter().try_for_each(|dir| disk.sync_dir(dir).map_err(DiskError::on("sync the folder", dir)))
 }

@@ -3,6 +3,7 @@
 use crate::checkpoint::{OffsetCheckpoint, checkpoint_name};
 use crate::disk::{Disk, DiskLock};
 use crate::error::{DiskError, LogError};
+use crate::write_ahead::{Replayed, replay};
 use base::{TopicPartition, Uuid};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -186,6 +187,24 @@ impl LogDir {
             }
         }
         Ok((LogDir { disk, path: path.to_owned(), meta, _lock: lock }, state))
+    }
+
+    /// Readies a dir that was not stopped cleanly, before any of its logs is opened: what its write-ahead file holds is put at its
+    /// place, for good. To be called once the marker is removed.
+    ///
+    /// # Errors
+    /// Disk errors; a damaged write-ahead file.
+    pub fn recover(&self) -> Result<Replayed, LogError> {
+        replay(self.disk.as_ref(), &self.path)
+    }
+
+    /// Removes a write-ahead file beside the marker of a clean stop: another program took over in between, and closed the logs. True
+    /// when there was one.
+    ///
+    /// # Errors
+    /// Disk errors.
+    pub fn drop_write_ahead(&self) -> Result<bool, DiskError> {
+        crate::write_ahead::remove(self.disk.as_ref(), &self.path)
     }
 
     /// Where it is.

@@ -1,10 +1,11 @@
 //! Where each leader epoch began in a log (KIP-101): the `leader-epoch-checkpoint` file and the questions asked of it.
 
 use crate::checkpoint::{self, Lines};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{DiskError, LogError};
 use base::{LeaderEpoch, Offset};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// An epoch and its first offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct LeaderEpochs {
 
 /// The file's name in a partition's folder.
 pub(crate) const FILE: &str = "leader-epoch-checkpoint";
+/// Not the name that [`Disk::replace`] uses, so that one cannot overtake the other.
+const BESIDE: &str = "leader-epoch-checkpoint.new.tmp";
 
 impl LeaderEpochs {
     /// Reads the file of a partition's folder; a missing one is empty.
@@ -47,12 +50,30 @@ impl LeaderEpochs {
     /// # Errors
     /// Disk errors.
     pub fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+        let path: PathBuf = dir.join(FILE);
+        disk.replace(&path, self.to_text().as_bytes()).map_err(DiskError::on("write", &path))
+    }
+
+    fn to_text(&self) -> String {
         let mut lines = Lines::new(0);
         for entry in &self.entries {
             lines.add(format_args!("{} {}", entry.epoch, entry.start));
         }
-        let path: PathBuf = dir.join(FILE);
-        disk.replace(&path, lines.finish().as_bytes()).map_err(DiskError::on("write", &path))
+        lines.finish()
+    }
+
+    /// The first part of [`LeaderEpochs::store`], so that many logs' files can be synced at once: writes beside the file.
+    pub(crate) fn store_beside(&self, disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
+        let path = dir.join(BESIDE);
+        let file = disk.open(&path, OpenMode::Truncate).map_err(DiskError::on("create", &path))?;
+        file.write_all_at(&[self.to_text().as_bytes()], 0).map_err(DiskError::on("write", &path))?;
+        Ok(file)
+    }
+
+    /// The second part, once what was written beside is synced: puts it in the file's place. The folder is to be synced then.
+    pub(crate) fn take_place(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+        let path = dir.join(BESIDE);
+        disk.rename(&path, &dir.join(FILE)).map_err(DiskError::on("rename", &path))
     }
 
     /// Notes that `epoch` begins at `start`; true when that is news. Entries that it contradicts are dropped.

@@ -15,9 +15,10 @@ mod log;
 mod mem_disk;
 mod producers;
 mod segment;
+mod write_ahead;
 
 pub use checkpoint::{OffsetCheckpoint, checkpoint_name};
-pub use commit::{SyncTicket, commit};
+pub use commit::{Committed, FlushTicket, SyncTicket, UnsyncedWrite, commit, flush_files, flush_names};
 pub use dir::{CleanShutdown, LogDir, LogDirState, MetaProperties, PartitionDir, parse_partition_dir};
 pub use disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, RealDisk, Space};
 pub use epochs::{EpochEntry, LeaderEpochs};
@@ -28,3 +29,4 @@ pub use log::{
 };
 pub use mem_disk::{DiskFault, FaultyMemDisk};
 pub use producers::{ProducerBatch, ProducerEntry, ProducerRefusal, ProducerStates};
+pub use write_ahead::{Replayed, WRITE_AHEAD_FILE, WriteAhead, WriteAheadKey, replay};

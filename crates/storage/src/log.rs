@@ -4,23 +4,26 @@
 //! log takes nothing more (R21, R24); what lies below the recovery point is never truncated, only reported (R26).
 
 mod aborted;
+mod flush;
 mod open;
 mod read;
 mod retain;
 mod window;
 
+use crate::TxnEntry;
 use crate::disk::Disk;
 use crate::epochs::LeaderEpochs;
 use crate::error::{AppendError, DiskError, LogError};
 use crate::producers::{ProducerStates, snapshot_name};
 use crate::segment::{Segment, path};
-use crate::{SyncTicket, TxnEntry};
+use crate::write_ahead::{WriteAhead, WriteAheadKey};
 use base::{LeaderEpoch, Offset, Timestamp};
 use record::{BATCH_OVERHEAD, BatchHeader, BatchView, TimestampType, ValidBatch};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use open::Recovery;
+pub(crate) use read::read_topic_id;
 pub use read::{FoundTimestamp, Slice};
 pub use retain::Deletion;
 
@@ -127,19 +130,25 @@ pub struct Log {
     recovery_point: Offset,
     producers: ProducerStates,
     epochs: LeaderEpochs,
-    /// Files beside the segments' own that the next ticket syncs: without them a look-up after a crash would miss something.
+    /// Files beside the segments that the next flush syncs: below the recovery point they are trusted.
     unsynced: Vec<Arc<dyn crate::DiskFile>>,
-    /// Names in the folder that are not on disk yet.
+    /// Names of segments, or of what the next start needs to know whose they are, that are not on disk yet.
     names_dirty: bool,
     /// The folder was made, and its own name is not on disk yet.
     folder_is_new: bool,
-    /// The epochs' file lacks an epoch that records were, or are about to be, appended in. It is written with the next commit: no
-    /// record of the epoch is confirmed before, and recovery reads the epochs of the others back from their batches.
+    /// The epochs' file lacks an epoch that records were appended in. It is written with the next flush: recovery reads the epochs of
+    /// what is not flushed back from the batches.
     epochs_dirty: bool,
     /// An epoch has begun that no record was appended in yet.
     epoch_pending: bool,
-    /// Something was written since the log was opened or closed.
+    /// Something was written since the log was opened or flushed.
     touched: bool,
+    /// The snapshot that the last flush wrote of the producers; the next one replaces it.
+    flushed_snapshot: Option<Offset>,
+    /// How often the log was cut: a sync that began before says nothing of what was appended after.
+    cuts: u64,
+    /// Where the log's bytes may be made durable before its segments are synced.
+    write_ahead: Option<(Arc<WriteAhead>, WriteAheadKey)>,
     /// The error after which nothing is taken any more.
     offline: Option<DiskError>,
 }
@@ -291,7 +300,7 @@ impl Log {
         if self.must_roll(now, header)? {
             self.roll_at(self.log_end)?;
         }
-        // R04: the epoch's start is on disk before its first record is confirmed.
+        // R04: the epoch's start is known after a crash, from the file or from its first record.
         let is_new = self.epochs.assign(header.leader_epoch, header.base_offset);
         self.epochs_dirty |= std::mem::take(&mut self.epoch_pending) || is_new;
         self.touched = true;
@@ -390,7 +399,6 @@ impl Log {
             let file = path(&self.dir, base, suffix);
             let opened = self.disk.open(&file, crate::OpenMode::Write).map_err(DiskError::on("open", &file))?;
             self.unsynced.push(opened);
-            self.names_dirty = true;
         }
         Ok(())
     }
@@ -402,43 +410,7 @@ impl Log {
             self.disk.open(&file_path, crate::OpenMode::Truncate).map_err(DiskError::on("create", &file_path))?;
         file.write_all_at(&[&self.producers.to_snapshot()], 0).map_err(DiskError::on("write", &file_path))?;
         self.unsynced.push(file);
-        self.names_dirty = true;
         Ok(())
-    }
-
-    /// What must be synced for the log to be durable up to its end; `None` when it is. Clears the marks: should the sync fail, the
-    /// log dir is lost anyway (R25).
-    ///
-    /// # Errors
-    /// Disk errors while opening a file again.
-    pub fn ticket(&mut self) -> Result<Option<SyncTicket>, DiskError> {
-        if self.epochs_dirty {
-            self.epochs.store(self.disk.as_ref(), &self.dir)?;
-            self.epochs_dirty = false;
-        }
-        let mut files = std::mem::take(&mut self.unsynced);
-        for segment in &mut self.segments {
-            if std::mem::take(&mut segment.is_dirty) {
-                files.push(segment.file(self.disk.as_ref(), &self.dir)?);
-            }
-        }
-        let mut dirs = Vec::new();
-        if std::mem::take(&mut self.names_dirty) {
-            dirs.push(self.dir.clone());
-        }
-        if std::mem::take(&mut self.folder_is_new) {
-            dirs.extend(self.dir.parent().map(Path::to_owned));
-        }
-        if files.is_empty() && dirs.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(SyncTicket { files, dirs, up_to: self.log_end }))
-    }
-
-    /// Everything before `up_to` is on disk.
-    pub fn on_durable(&mut self, up_to: Offset) {
-        // A truncation may have come between the ticket and the sync.
-        self.recovery_point = self.recovery_point.max(up_to.min(self.log_end));
     }
 
     /// Lets ended transactions below the high watermark go, and producers that have not written for long.
@@ -454,63 +426,6 @@ impl Log {
     /// Lets the descriptors of clean segments go.
     pub fn release_files(&mut self) {
         self.segments.iter_mut().for_each(Segment::release);
-    }
-
-    /// Writes indexes and producers' state and syncs all, so that the next start needs no recovery.
-    ///
-    /// # Errors
-    /// Disk errors.
-    pub fn close(&mut self) -> Result<(), DiskError> {
-        if let Some(ticket) = self.prepare_close()? {
-            crate::commit(self.disk.as_ref(), &self.dir, std::slice::from_ref(&ticket))?;
-            self.on_durable(ticket.up_to);
-        }
-        Ok(())
-    }
-
-    /// The part of [`Log::close`] before the sync, so that many logs can be synced at once; `None` for a log that is as it was
-    /// found.
-    ///
-    /// # Errors
-    /// Disk errors.
-    pub fn prepare_close(&mut self) -> Result<Option<SyncTicket>, DiskError> {
-        if let Some(error) = &self.offline {
-            return Err(error.clone());
-        }
-        if !std::mem::take(&mut self.touched) {
-            return self.ticket();
-        }
-        let disk = Arc::clone(&self.disk);
-        let Active { segment, dir } = self.active();
-        segment.flush_indexes(disk.as_ref(), dir, true)?;
-        self.store_producers(self.log_end)?;
-        self.retire_snapshots()?;
-        let mut ticket =
-            self.ticket()?.unwrap_or(SyncTicket { files: Vec::new(), dirs: Vec::new(), up_to: self.log_end });
-        // A clean start trusts these without a look at the log, so they are synced like it.
-        let base = self.active().segment.base;
-        for file in [path(&self.dir, base, "index"), path(&self.dir, base, "timeindex")] {
-            ticket.files.push(disk.open(&file, crate::OpenMode::Write).map_err(DiskError::on("open", &file))?);
-        }
-        Ok(Some(ticket))
-    }
-
-    /// Removes snapshots that nothing needs: all but those of segments and the newest two.
-    fn retire_snapshots(&mut self) -> Result<(), DiskError> {
-        let mut found = Vec::new();
-        for entry in self.disk.list(&self.dir).map_err(DiskError::on("list", &self.dir))? {
-            if let Some((offset, "snapshot")) = offset_of_file(&entry.name) {
-                found.push(offset);
-            }
-        }
-        let keep = found.len().saturating_sub(2);
-        for offset in &found[..keep] {
-            if !self.segments.iter().any(|segment| segment.base == *offset) {
-                let file = self.dir.join(snapshot_name(*offset));
-                self.disk.remove_file(&file).map_err(DiskError::on("remove", &file))?;
-            }
-        }
-        Ok(())
     }
 
     /// Notes that `epoch` begins at the log's end. It is written with the first record of the epoch: an epoch without records

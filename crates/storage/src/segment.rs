@@ -2,6 +2,7 @@
 //!
 //! The file is opened when first needed and may be let go while idle, so that a resting partition holds no descriptor.
 
+use crate::commit::UnsyncedWrite;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{DiskError, ReadError};
 use crate::index::{Index, OffsetEntry, TimeEntry};
@@ -38,8 +39,10 @@ pub(crate) struct Segment {
     file: Option<Arc<dyn DiskFile>>,
     /// Where the first batch begins that was appended since the segment was opened.
     appended_from: Option<u64>,
-    /// Whether bytes were written since the last ticket.
-    pub(crate) is_dirty: bool,
+    /// Where the bytes begin that no ticket was made for yet.
+    dirty_from: Option<u64>,
+    /// Whether bytes were written since the last flush.
+    pub(crate) is_unflushed: bool,
 }
 
 /// A file of the segment that begins at `base`.
@@ -71,7 +74,8 @@ impl Segment {
             first_timestamp: None,
             file: None,
             appended_from: None,
-            is_dirty: false,
+            dirty_from: None,
+            is_unflushed: false,
         }
     }
 
@@ -87,9 +91,15 @@ impl Segment {
 
     /// Lets the file go; it is opened again when needed.
     pub(crate) fn release(&mut self) {
-        if !self.is_dirty {
+        if self.dirty_from.is_none() {
             self.file = None;
         }
+    }
+
+    /// The bytes that no ticket was made for yet.
+    pub(crate) fn take_dirty(&mut self, disk: &dyn Disk, dir: &Path) -> Result<Option<UnsyncedWrite>, DiskError> {
+        let Some(from) = self.dirty_from.take().filter(|from| *from < self.size) else { return Ok(None) };
+        Ok(Some(UnsyncedWrite { file: self.file(disk, dir)?, base: self.base, from, to: self.size }))
     }
 
     /// Writes a batch behind the last.
@@ -103,7 +113,8 @@ impl Segment {
     ) -> Result<(), DiskError> {
         let file = self.file(disk, dir)?;
         // Dirty first: a write that fails midway has written something.
-        self.is_dirty = true;
+        self.dirty_from.get_or_insert(self.size);
+        self.is_unflushed = true;
         self.appended_from.get_or_insert(self.size);
         file.write_all_at(bytes, self.size).map_err(DiskError::on("append to", &path(dir, self.base, "log")))?;
         self.note(disk, dir, header, self.size, index_interval)?;
@@ -289,7 +300,8 @@ impl Segment {
         let log = path(dir, self.base, "log");
         let file = self.file(disk, dir)?;
         file.set_len(size).map_err(DiskError::on("cut", &log))?;
-        self.is_dirty = true;
+        self.dirty_from = self.dirty_from.filter(|from| *from < size);
+        self.is_unflushed = true;
         self.size = size;
         self.appended_from = self.appended_from.filter(|from| *from < size);
         let beyond = |entry: OffsetEntry| u64::try_from(entry.position).unwrap_or(0) >= size;

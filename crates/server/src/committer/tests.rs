@@ -12,7 +12,7 @@ struct Member {
 impl Commit for Member {
     fn ticket(&self) -> Result<Option<SyncTicket>, DiskError> {
         self.seen.lock().push("ticket");
-        Ok(Some(SyncTicket { files: vec![], dirs: vec![], up_to: Offset(1) }))
+        Ok(Some(SyncTicket { writes: vec![], dirs: vec![], up_to: Offset(1), cuts: 0, key: None }))
     }
     fn synced(&self, _: &SyncTicket) {
         self.seen.lock().push("synced");

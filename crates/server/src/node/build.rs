@@ -27,7 +27,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
-use storage::{DiskError, SyncTicket};
+use storage::{Committed, DiskError, SyncTicket};
 use telemetry::Metrics;
 
 /// Makes one round of a log dir's committer durable.
@@ -38,10 +38,14 @@ pub(super) fn sync_round(
     tickets: &[SyncTicket],
 ) -> Result<(), DiskError> {
     let started = clock.monotonic();
-    let synced = storage::commit(handle.dir.disk().as_ref(), handle.dir.path(), tickets);
+    let synced =
+        storage::commit(handle.dir.disk().as_ref(), handle.dir.path(), Some(handle.write_ahead.as_ref()), tickets);
     metrics.commits.add(1);
     metrics.commit_seconds.observe(clock.monotonic().since(started));
-    synced
+    if synced? == Committed::WriteAhead && handle.write_ahead.is_filling() {
+        handle.flusher.want_retire();
+    }
+    Ok(())
 }
 
 /// Listeners with the addresses that they are bound to.

@@ -61,7 +61,8 @@ impl Dirs {
             dirs.take_in(config, at, &dir, &state);
             // R20: from here on a crash needs recovery, also one while recovering.
             dir.mark_in_use()?;
-            handles.push(LogDirHandle::new(dir));
+            take_back(&dir, state.clean.is_some())?;
+            handles.push(LogDirHandle::new(dir, rng));
         }
         dirs.handles = Arc::new(handles);
         Ok(dirs)
@@ -96,4 +97,21 @@ impl Dirs {
             tracing::warn!(folder = name, dir = %dir.path().display(), "a folder that is no partition's is left alone");
         }
     }
+}
+
+/// What the write-ahead file of a dir holds goes to its place, before any log is opened.
+fn take_back(dir: &LogDir, clean: bool) -> Result<(), StartError> {
+    let shown = dir.path().display();
+    if clean {
+        if dir.drop_write_ahead()? {
+            tracing::warn!(dir = %shown, "dropped a write-ahead file: the dir was stopped cleanly after it was written, by another program");
+        }
+        return Ok(());
+    }
+    let replayed = dir.recover()?;
+    if replayed.blocks > 0 {
+        let storage::Replayed { blocks, bytes, segments } = replayed;
+        tracing::info!(dir = %shown, blocks, bytes, segments, "put back what was durable in the write-ahead file only");
+    }
+    Ok(())
 }

@@ -131,9 +131,10 @@ impl SteppedNode {
         }
     }
 
-    /// One turn of housekeeping.
+    /// One turn of housekeeping, and of the flushers that it asks for something.
     pub fn housekeep(&mut self) {
         self.background.tick(self.broker.clock.monotonic(), self.broker.clock.wall());
+        self.broker.log_dirs.iter().enumerate().for_each(|(at, handle)| handle.flusher.step(&self.broker, at));
     }
 
     /// One turn of the coordinators; says when the next one is due.

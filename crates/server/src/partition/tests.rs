@@ -35,7 +35,7 @@ fn batch() -> Vec<u8> {
 /// Runs the committer until its queue is empty, failing all partitions of the dir with it, as a log dir's handle does.
 fn settle(disk: &FaultyMemDisk, committer: &Committer, all: &[Arc<Partition>]) {
     committer.close();
-    committer.run(&|tickets| commit(disk, Path::new("/d"), tickets), &|error| {
+    committer.run(&|tickets| commit(disk, Path::new("/d"), None, tickets).map(drop), &|error| {
         all.iter().for_each(|partition| partition.fail(error));
     });
 }

@@ -39,7 +39,6 @@ impl Log {
         entry.put(&mut bytes);
         file.write_all_at(&[&bytes], end).map_err(DiskError::on("append to", &file_path))?;
         self.unsynced.push(file);
-        self.names_dirty = true;
         Ok(())
     }
 

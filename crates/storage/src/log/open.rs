@@ -48,6 +48,9 @@ impl Log {
             producers: ProducerStates::default(),
             epochs: LeaderEpochs::default(),
             names_dirty: true,
+            flushed_snapshot: None,
+            cuts: 0,
+            write_ahead: None,
             folder_is_new: true,
             epochs_dirty: false,
             epoch_pending: false,
@@ -78,6 +81,9 @@ impl Log {
             producers: ProducerStates::default(),
             epochs,
             names_dirty: false,
+            flushed_snapshot: None,
+            cuts: 0,
+            write_ahead: None,
             folder_is_new: false,
             epochs_dirty: false,
             epoch_pending: false,
@@ -178,7 +184,7 @@ impl Log {
     }
 
     /// Removes a file that may be missing.
-    fn remove(&self, file: &Path) -> Result<(), DiskError> {
+    pub(super) fn remove(&self, file: &Path) -> Result<(), DiskError> {
         match self.disk.remove_file(file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(DiskError::on("remove", file)(error)),
             _ => Ok(()),
@@ -299,7 +305,6 @@ impl Log {
             if *offset > self.log_end.min(rebuilt_from.unwrap_or(self.log_end)) {
                 // It tells, or may tell, of batches that were cut off; others will have these offsets.
                 self.remove(&file)?;
-                self.names_dirty = true;
                 continue;
             }
             if is_found || *offset < from {
@@ -359,18 +364,23 @@ impl Log {
             return self.truncate_fully(offset);
         }
         let at = self.segments.partition_point(|segment| segment.base < offset).saturating_sub(1);
-        self.drop_segments_from(at + 1, &mut Recovery::default())?;
         let disk = Arc::clone(&self.disk);
         let dir = self.dir.clone();
         let segment = &mut self.segments[at];
-        let log_path = path(&dir, segment.base, "log");
+        let (base, log_path) = (segment.base, path(&dir, segment.base, "log"));
         let found = segment.locate(disk.as_ref(), &dir, offset).map_err(|error| as_log_error(error, &log_path))?;
-        if let Some(found) = found {
+        let position = found.map_or(segment.size, |found| found.position);
+        self.cuts += 1;
+        self.touched = true;
+        self.note_cut(base, position)?;
+        self.drop_segments_from(at + 1, &mut Recovery::default())?;
+        if position < self.segments[at].size {
             let mut segment = self.segments.pop().expect("the segment that was looked in");
-            let cut = self.cut(&mut segment, found.position);
+            let cut = self.cut(&mut segment, position);
             self.segments.push(segment);
             cut?;
         }
+        self.note_cut(base, position)?;
         self.find_end()?;
         self.recovery_point = self.recovery_point.min(self.log_end);
         self.log_start = self.log_start.min(self.log_end);
@@ -388,6 +398,9 @@ impl Log {
     /// # Errors
     /// Disk errors.
     pub fn truncate_fully(&mut self, offset: Offset) -> Result<(), LogError> {
+        self.cuts += 1;
+        self.touched = true;
+        self.note_cut(Offset::ZERO, 0)?;
         self.drop_segments_from(0, &mut Recovery::default())?;
         for (offset, suffix) in list(self.disk.as_ref(), &self.dir)?.others.keys() {
             if suffix == "snapshot" {
@@ -400,7 +413,7 @@ impl Log {
         self.epochs = LeaderEpochs::default();
         self.epochs.store(self.disk.as_ref(), &self.dir)?;
         self.names_dirty = true;
-        Ok(())
+        self.note_cut(Offset::ZERO, 0).map_err(Into::into)
     }
 
     /// The newest epoch that was appended in, `NONE` in an empty log.

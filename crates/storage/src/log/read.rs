@@ -1,12 +1,13 @@
 //! Looking offsets up by offset and by time. Nothing is copied: a reader gets a range of a file.
 
 use super::Log;
-use crate::disk::{DiskFile, OpenMode};
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{DiskError, ReadError};
 use crate::segment::{Located, path};
 use base::{LeaderEpoch, Offset, Timestamp};
 use record::{BatchView, Scratch, TimestampType};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A run of whole batches of one segment; the last may be cut off by the size limit, as Kafka's are.
@@ -176,25 +177,31 @@ impl Log {
     /// # Errors
     /// Disk errors; a malformed file.
     pub fn read_topic_id(&self) -> Result<Option<base::Uuid>, crate::LogError> {
-        let file = self.dir.join("partition.metadata");
-        let Some(bytes) = self.disk.read(&file).map_err(DiskError::on("read", &file))? else { return Ok(None) };
-        let text = String::from_utf8_lossy(&bytes);
-        let id = text.lines().find_map(|line| line.strip_prefix("topic_id: "));
-        match id.and_then(|id| id.trim().parse().ok()) {
-            Some(id) => Ok(Some(id)),
-            None => Err(crate::LogError::Malformed { path: file, what: "it has no topic_id".into() }),
-        }
+        read_topic_id(self.disk.as_ref(), &self.dir)
     }
 
     /// Writes `partition.metadata`.
     ///
     /// # Errors
     /// Disk errors.
-    pub fn write_topic_id(&self, id: base::Uuid) -> Result<(), DiskError> {
+    pub fn write_topic_id(&mut self, id: base::Uuid) -> Result<(), DiskError> {
         let file = self.dir.join("partition.metadata");
         let text = format!("version: 0\ntopic_id: {id}");
         let handle = self.disk.open(&file, OpenMode::Truncate).map_err(DiskError::on("create", &file))?;
         handle.write_all_at(&[text.as_bytes()], 0).map_err(DiskError::on("write", &file))?;
+        self.names_dirty = true;
         handle.sync_data().map_err(DiskError::on("sync", &file))
+    }
+}
+
+/// The topic id in the folder of a partition.
+pub(crate) fn read_topic_id(disk: &dyn Disk, folder: &Path) -> Result<Option<base::Uuid>, crate::LogError> {
+    let file = folder.join("partition.metadata");
+    let Some(bytes) = disk.read(&file).map_err(DiskError::on("read", &file))? else { return Ok(None) };
+    let text = String::from_utf8_lossy(&bytes);
+    let id = text.lines().find_map(|line| line.strip_prefix("topic_id: "));
+    match id.and_then(|id| id.trim().parse().ok()) {
+        Some(id) => Ok(Some(id)),
+        None => Err(crate::LogError::Malformed { path: file, what: "it has no topic_id".into() }),
     }
 }

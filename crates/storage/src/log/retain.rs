@@ -86,7 +86,6 @@ impl Log {
         if self.epochs.truncate_start(self.segments[0].base) {
             self.epochs.store(self.disk.as_ref(), &self.dir)?;
         }
-        self.names_dirty = true;
         Ok(Deletion { paths, delay_ms: self.config.file_delete_delay_ms })
     }
 
