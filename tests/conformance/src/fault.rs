@@ -27,6 +27,12 @@ impl From<std::io::Error> for Fault {
     }
 }
 
+impl From<rustix::io::Errno> for Fault {
+    fn from(error: rustix::io::Errno) -> Fault {
+        Fault::from(std::io::Error::from(error))
+    }
+}
+
 /// A failure with this text.
 pub fn fail<T>(why: impl Into<String>) -> Result<T, Fault> {
     Err(Fault::Failed(why.into()))

@@ -31,15 +31,27 @@ pub struct Java {
     answers: Receiver<std::io::Result<Answer>>,
 }
 
-/// Flags that make a JVM start fast; nothing here runs long enough for the second compiler to pay.
-pub const JVM_FLAGS: &[&str] = &["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"];
+/// Flags that make a JVM start fast; no scenario runs long enough for the second compiler to pay.
+pub const QUICK_FLAGS: &[&str] = &["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"];
+/// What kafka-server-start.sh and kafka-run-class.sh of 4.4 give a broker.
+pub const KAFKA_FLAGS: &[&str] = &[
+    "-Xms1G",
+    "-Xmx1G",
+    "-server",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+    "-XX:MaxInlineLevel=15",
+    "-Djava.awt.headless=true",
+];
 
 /// `java` with logging to stderr and `classes` before Kafka's jars.
-pub fn java(jars: &Path, classes: Option<&Path>, heap: &str) -> Command {
+pub fn java(jars: &Path, classes: Option<&Path>, flags: &[&str]) -> Command {
     let mut path = classes.map(|folder| format!("{}:", folder.display())).unwrap_or_default();
     path.push_str(&jars.join("*").display().to_string());
     let mut command = Command::new("java");
-    command.args(JVM_FLAGS).arg(heap).arg("-cp").arg(path);
+    command.args(flags).arg("-cp").arg(path);
     command.arg(format!("-Dlog4j2.configurationFile={}", peers::manifests().join("log4j2.yaml").display()));
     command
 }
@@ -51,7 +63,7 @@ impl Java {
         let classes = peers::java_peer(&jars)?;
         let log = File::options().create(true).append(true).open(log).during(log.display())?;
         // The main class comes last, so the flags of `java` stand before it.
-        let mut command = java(&jars, Some(&classes), "-Xmx512m");
+        let mut command = java(&jars, Some(&classes), &[QUICK_FLAGS, &["-Xmx512m"]].concat());
         command.arg("Peer").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().during("starting java")?;
         let (Some(commands), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {

@@ -1,7 +1,7 @@
 //! A broker as a process: Thalweg, or Apache Kafka 4.4.0 in its place.
 
 use crate::fault::{During, Fault, ensure};
-use crate::java::{jars, java};
+use crate::java::{KAFKA_FLAGS, QUICK_FLAGS, jars, java};
 use crate::peers;
 use crate::process::{Running, now, run};
 use crate::rig::Scene;
@@ -44,6 +44,7 @@ pub struct Plan {
     /// server.properties, for Kafka always, for Thalweg when [`Plan::configured`].
     pub config: PathBuf,
     configured: bool,
+    measured: bool,
     settings: Vec<(String, String)>,
     log: PathBuf,
 }
@@ -71,6 +72,7 @@ impl Plan {
             advertised: None,
             config: folder.join(format!("server{number}.properties")),
             configured: kind == Kind::Kafka,
+            measured: false,
             settings: Vec::new(),
             log: folder.join(format!("node{number}.log")),
         })
@@ -95,6 +97,12 @@ impl Plan {
         Ok((self.configured(), port))
     }
 
+    /// As Kafka's own scripts start it: for figures, and not for a quick start.
+    pub fn measured(mut self) -> Plan {
+        self.measured = true;
+        self
+    }
+
     /// The same folder, ports and config for the other kind of broker.
     pub fn taken_over_by(&self, kind: Kind) -> Plan {
         Plan {
@@ -105,6 +113,7 @@ impl Plan {
             advertised: self.advertised,
             config: self.config.clone(),
             configured: true,
+            measured: self.measured,
             settings: self.settings.clone(),
             log: self.log.with_extension(format!("{kind:?}.log")),
         }
@@ -162,7 +171,8 @@ impl Plan {
                 if !self.data.join("meta.properties").exists() {
                     self.format(scene, &[])?;
                 }
-                let mut command = java(&jars()?, None, "-Xmx512m");
+                let quick = [QUICK_FLAGS, &["-Xmx512m"]].concat();
+                let mut command = java(&jars()?, None, if self.measured { KAFKA_FLAGS } else { &quick });
                 command.arg("kafka.Kafka").arg(&self.config);
                 command
             }

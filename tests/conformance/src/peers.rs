@@ -22,20 +22,25 @@ fn home() -> PathBuf {
     std::env::var_os("THALWEG_PEERS").map_or_else(|| crate::rig::workspace().join("target/peers"), PathBuf::from)
 }
 
-/// Debian's kcat; as root it is installed when missing.
+/// Debian's kcat.
 pub fn kcat() -> Result<PathBuf, Fault> {
-    let path = PathBuf::from("kcat");
-    if runs(Command::new(&path).arg("-V")) {
+    debian("kcat", "-V")
+}
+
+/// A program of the Debian package of the same name; as root it is installed when missing.
+pub fn debian(name: &str, version: &str) -> Result<PathBuf, Fault> {
+    let path = PathBuf::from(name);
+    if runs(Command::new(&path).arg(version)) {
         return Ok(path);
     }
     if !rustix::process::geteuid().is_root() {
-        return skip("kcat is not installed, and only root may install it (apt-get install kcat)");
+        return skip(format!("{name} is not installed, and only root may install it (apt-get install {name})"));
     }
     let install =
-        || run(Command::new("apt-get").args(["install", "-y", "--no-install-recommends", "kcat"]), FETCH_DEADLINE);
+        || run(Command::new("apt-get").args(["install", "-y", "--no-install-recommends", name]), FETCH_DEADLINE);
     if install().is_err() {
-        or_skip(run(Command::new("apt-get").arg("update"), FETCH_DEADLINE), "kcat")?;
-        or_skip(install(), "kcat")?;
+        or_skip(run(Command::new("apt-get").arg("update"), FETCH_DEADLINE), name)?;
+        or_skip(install(), name)?;
     }
     Ok(path)
 }

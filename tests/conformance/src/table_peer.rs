@@ -3,7 +3,7 @@
 //! A command is a line of words; the answer is lines, and then a line with a dot. What the words mean stands in the README of this folder.
 
 use crate::fault::{During, Fault, fail};
-use crate::java::java;
+use crate::java::{QUICK_FLAGS, java};
 use crate::peers;
 use crate::process::tail;
 use std::fs::File;
@@ -102,7 +102,7 @@ fn command(family: &str) -> Result<Command, Fault> {
         "java" => {
             let jars = peers::kafka_jars()?;
             let classes = peers::java_peer(&jars)?;
-            let mut command = java(&jars, Some(&classes), "-Xmx256m");
+            let mut command = java(&jars, Some(&classes), &[QUICK_FLAGS, &["-Xmx256m"]].concat());
             command.arg("TablePeer");
             Ok(command)
         }

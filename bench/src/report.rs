@@ -1,0 +1,58 @@
+//! What a run leaves behind: `results.json` with every round, and a page with plots that is made from it alone.
+
+pub mod conditions;
+mod page;
+mod plot;
+mod targets;
+pub mod text;
+
+use crate::figures::Row;
+use conditions::Conditions;
+use conformance::fault::{During, Fault};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+const RESULTS: &str = "results.json";
+
+/// A run.
+#[derive(Serialize, Deserialize)]
+pub struct Report {
+    /// Where and how.
+    pub conditions: Conditions,
+    /// What was measured.
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    /// The results in a folder.
+    pub fn read(folder: &Path) -> Result<Report, Fault> {
+        let path = folder.join(RESULTS);
+        let text = std::fs::read_to_string(&path).during(path.display())?;
+        serde_json::from_str(&text).map_err(|error| Fault::Failed(format!("{}: {error}", path.display())))
+    }
+
+    /// Writes results, page and plots.
+    pub fn write(&self, folder: &Path) -> Result<(), Fault> {
+        std::fs::create_dir_all(folder).during(folder.display())?;
+        let text = serde_json::to_string_pretty(self).map_err(|error| Fault::Failed(error.to_string()))?;
+        let mut files = vec![(RESULTS.to_owned(), text + "\n")];
+        let plots = plot::all(self);
+        files.push(("README.md".to_owned(), page::render(self, &plots)));
+        files.extend(plots.into_iter().map(|plot| (plot.file, plot.svg)));
+        for (name, text) in files {
+            let path = folder.join(name);
+            std::fs::write(&path, text).during(path.display())?;
+        }
+        Ok(())
+    }
+
+    /// The case of this name.
+    pub fn row(&self, case: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.case == case)
+    }
+
+    /// The best round of a contestant's figure.
+    pub fn best(&self, case: &str, contestant: &str, figure: &str) -> Option<f64> {
+        self.row(case)?.best(contestant, figure)
+    }
+}
