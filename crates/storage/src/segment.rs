@@ -177,7 +177,7 @@ impl Segment {
 
     /// Whether `offset` can still be written relative to the base.
     pub(crate) fn can_hold(&self, offset: Offset) -> bool {
-        i32::try_from(offset.0 - self.base.0).is_ok()
+        offset.0.checked_sub(self.base.0).is_some_and(|relative| (0..=i64::from(i32::MAX)).contains(&relative))
     }
 
     /// Reads the header at `position`; `None` at the end.

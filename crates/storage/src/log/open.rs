@@ -67,10 +67,12 @@ impl Log {
     /// Disk errors; damage below the recovery point (R26).
     pub fn open(disk: Arc<dyn Disk>, options: LogOptions) -> Result<(Log, Recovery), LogError> {
         let files = list(disk.as_ref(), &options.dir)?;
-        let Some(first) = files.logs.keys().next().copied() else {
-            return Ok((Log::create(disk, options)?, Recovery::default()));
-        };
         let epochs = LeaderEpochs::load(disk.as_ref(), &options.dir)?;
+        let Some(first) = files.logs.keys().next().copied() else {
+            // Epochs of a log that is gone must not come back with the next start.
+            let created = Log { epochs_dirty: epochs != LeaderEpochs::default(), ..Log::create(disk, options)? };
+            return Ok((created, Recovery::default()));
+        };
         let mut log = Log {
             disk,
             config: options.config,
@@ -210,7 +212,8 @@ impl Log {
         let mut buffer = Vec::new();
         while position < file_size {
             let header = match read_batch(&mut segment, disk, &self.dir, position, file_size, &mut buffer) {
-                Ok(header) if header.base_offset >= expected => header,
+                // The checksum leaves the base offset out, so that damage to it is seen only here.
+                Ok(header) if header.base_offset >= expected && segment.can_hold(header.last_offset()) => header,
                 Ok(header) => {
                     let what = format!("offset {} follows offset {expected}", header.base_offset);
                     self.torn(at, segment, position, expected, flushed, &what, recovery)?;
@@ -274,6 +277,10 @@ impl Log {
             match found {
                 Ok(None) => break,
                 Ok(Some(found)) => {
+                    if !segment.can_hold(found.header.last_offset()) {
+                        let what = format!("offset {} follows offset {end}", found.header.base_offset);
+                        return Err(corrupt(log_path, found.position, what));
+                    }
                     end = found.header.next_offset();
                     position = found.position + found.header.size as u64;
                 }
@@ -382,6 +389,11 @@ impl Log {
         }
         self.note_cut(base, position)?;
         self.find_end()?;
+        if self.log_end > offset {
+            // Nothing tells a damaged index but that the batch was not where it led.
+            let what = format!("the log cannot be cut at offset {offset}: its index leads past it");
+            return Err(corrupt(log_path, 0, what));
+        }
         self.recovery_point = self.recovery_point.min(self.log_end);
         self.log_start = self.log_start.min(self.log_end);
         if self.epochs.truncate_end(self.log_end) {

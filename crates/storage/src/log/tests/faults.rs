@@ -1,7 +1,7 @@
 //! Disks that fail at each operation in turn, and readers of files that are rolled, retained or removed under them.
 
 use super::{DIR, append, expect_prefix, new_log, options, read_all, reopen, sync};
-use crate::{AppendError, Disk, FaultyMemDisk, LogConfig};
+use crate::{AppendError, Disk, FaultyMemDisk, LogConfig, LogError};
 use base::{LeaderEpoch, Offset, Timestamp};
 use record::{Batches, ValidBatch};
 use std::path::Path;
@@ -159,4 +159,68 @@ fn a_new_folders_own_name_is_synced_with_its_first_records() {
         assert_eq!(log.log_end(), Offset(2));
         expect_prefix(&mut log);
     }
+}
+
+#[test]
+fn found_by_fuzzing_a_log_without_segments_opens_twice_alike() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    append(&mut log, 3, 20);
+    sync(&disk, &mut log);
+    drop(log);
+    disk.remove_file(&Path::new(DIR).join("00000000000000000000.log")).unwrap();
+    let (mut log, _) = reopen(&disk, false, Offset::ZERO).unwrap();
+    log.begin_epoch(LeaderEpoch(5));
+    sync(&disk, &mut log);
+    // The epochs of the log that is gone are gone too.
+    let (log, _) = reopen(&disk, false, Offset::ZERO).unwrap();
+    assert_eq!((log.log_end(), log.epochs().entries()), (Offset::ZERO, &[][..]));
+    // And where they cannot be read, the first start says so, not the second.
+    disk.remove_file(&Path::new(DIR).join("00000000000000000000.log")).unwrap();
+    disk.overwrite(&Path::new(DIR).join("leader-epoch-checkpoint"), b"0\n3\n");
+    assert!(matches!(reopen(&disk, false, Offset::ZERO), Err(LogError::Malformed { .. })));
+}
+
+#[test]
+fn found_by_fuzzing_a_base_offset_beyond_its_segment_is_damage() {
+    for base_offset in [1_i64 << 40, i64::MAX, -1] {
+        let disk = FaultyMemDisk::new(1);
+        let mut log = new_log(&disk);
+        (0..3).for_each(|_| drop(append(&mut log, 1, 20)));
+        sync(&disk, &mut log);
+        log.close().unwrap();
+        drop(log);
+        let path = Path::new(DIR).join("00000000000000000000.log");
+        let mut bytes = disk.read(&path).unwrap().unwrap();
+        let last = bytes.len() / 3 * 2;
+        bytes[last..last + 8].copy_from_slice(&base_offset.to_be_bytes());
+        disk.overwrite(&path, &bytes);
+        assert!(matches!(reopen(&disk, true, Offset(3)), Err(LogError::Corrupt { .. })), "{base_offset}");
+        // Not known to be on disk, it is a torn tail.
+        let (mut log, recovery) = reopen(&disk, false, Offset::ZERO).unwrap();
+        assert_eq!((log.log_end(), recovery.truncated_bytes), (Offset(2), last as u64 / 2));
+        append(&mut log, 1, 20);
+        log.roll().unwrap();
+        expect_prefix(&mut log);
+    }
+}
+
+#[test]
+fn found_by_fuzzing_a_cut_that_a_damaged_index_leads_past_is_an_error() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    (0..20).for_each(|_| drop(append(&mut log, 1, 20)));
+    sync(&disk, &mut log);
+    log.close().unwrap();
+    drop(log);
+    // Every entry of the index says that offset 0 and what follows it stand at the last batch.
+    let path = Path::new(DIR).join("00000000000000000000.index");
+    let mut bytes = disk.read(&path).unwrap().unwrap();
+    let last: [u8; 4] = bytes[bytes.len() - 4..].try_into().unwrap();
+    for entry in bytes.chunks_exact_mut(8) {
+        entry[4..].copy_from_slice(&last);
+    }
+    disk.overwrite(&path, &bytes);
+    let (mut log, _) = reopen(&disk, true, Offset(20)).unwrap();
+    assert!(matches!(log.truncate_to(Offset(4)), Err(LogError::Corrupt { .. })), "the log ends at {}", log.log_end());
 }
