@@ -340,12 +340,12 @@ impl MetadataImage {
         // -2 says that the leader stays.
         if r.leader != -2 {
             partition.leader = NodeId(r.leader);
-            partition.leader_epoch = LeaderEpoch(partition.leader_epoch.0 + 1);
+            partition.leader_epoch = LeaderEpoch(partition.leader_epoch.0.saturating_add(1));
         }
         if r.leader_recovery_state >= 0 {
             partition.leader_recovery_state = r.leader_recovery_state;
         }
-        partition.partition_epoch += 1;
+        partition.partition_epoch = partition.partition_epoch.saturating_add(1);
         self.topics.set_partition(r.topic_id, r.partition_id, partition);
     }
 

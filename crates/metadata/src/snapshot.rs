@@ -30,6 +30,10 @@ impl MetadataImage {
         }
         for broker in self.brokers.values() {
             let mut record = broker.record.clone();
+            // What this level cannot write is left out, as in Kafka's snapshots.
+            if version.register_broker_version() < 2 {
+                record.is_migrating_zk_broker = false;
+            }
             if !version.has_directories() {
                 record.log_dirs.clear();
             }

@@ -114,6 +114,13 @@ impl Topics {
 
     pub(crate) fn add(&mut self, name: &str, id: Uuid) {
         let name: Arc<str> = name.into();
+        // Names and ids stay one to one, whatever a log says.
+        if let Some(renamed) = self.by_id.get(&id) {
+            self.by_name.remove(&renamed.name);
+        }
+        if let Some(replaced) = self.by_name.get(&name) {
+            self.by_id.remove(replaced);
+        }
         self.by_name.insert(Arc::clone(&name), id);
         self.by_id.insert(id, Arc::new(TopicImage { name, id, partitions: OrdMap::new() }));
     }

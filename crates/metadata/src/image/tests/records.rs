@@ -15,6 +15,7 @@ use protocol::messages::end_transaction_record::EndTransactionRecord;
 use protocol::messages::fence_broker_record::FenceBrokerRecord;
 use protocol::messages::no_op_record::NoOpRecord;
 use protocol::messages::partition_change_record::PartitionChangeRecord;
+use protocol::messages::partition_record::PartitionRecord;
 use protocol::messages::producer_ids_record::ProducerIdsRecord;
 use protocol::messages::register_broker_record::{BrokerEndpoint, BrokerFeature, RegisterBrokerRecord};
 use protocol::messages::register_controller_record::{ControllerEndpoint, RegisterControllerRecord};
@@ -238,4 +239,37 @@ fn every_record_type_survives_a_snapshot() {
     }
     assert_eq!(before, image(&history));
     assert!(before.topics().by_name("held").is_some() && before.topics().by_name("never").is_none());
+}
+
+#[test]
+fn found_by_fuzzing_a_snapshot_leaves_out_what_its_level_cannot_write() {
+    let broker = RegisterBrokerRecord { broker_id: 1, is_migrating_zk_broker: true, ..RegisterBrokerRecord::default() };
+    for (mv, kept) in [(7, false), (8, true), (33, true)] {
+        let image = image(&[level(mv), broker.clone().into()]);
+        let records = image.to_records();
+        records.iter().for_each(|(record, version)| drop(record.encode_frame(*version).unwrap()));
+        let flag = records.iter().find_map(|(record, _)| match record {
+            MetadataRecord::RegisterBroker(record) => Some(record.is_migrating_zk_broker),
+            _ => None,
+        });
+        assert_eq!(flag, Some(kept), "metadata.version {mv}");
+    }
+}
+
+#[test]
+fn found_by_fuzzing_names_and_ids_of_topics_stay_one_to_one() {
+    for records in [[topic(1, "a"), topic(1, "b"), topic(1, "b")], [topic(1, "a"), topic(2, "a"), topic(3, "a")]] {
+        let image = image(&records);
+        assert_eq!((image.topics().len(), image.topics().iter().count()), (1, 1), "{records:?}");
+    }
+}
+
+#[test]
+fn found_by_fuzzing_epochs_end_at_their_largest() {
+    let MetadataRecord::Partition(record) = partition(9, 0) else { panic!("a partition") };
+    let record = PartitionRecord { leader_epoch: i32::MAX, partition_epoch: i32::MAX, ..record };
+    let change = PartitionChangeRecord { topic_id: Uuid(9), leader: 1, ..PartitionChangeRecord::default() };
+    let image = image(&[topic(9, "t"), record.into(), change.into()]);
+    let partition = image.topics().by_id(Uuid(9)).unwrap().partition(0).unwrap();
+    assert_eq!((partition.leader_epoch.0, partition.partition_epoch), (i32::MAX, i32::MAX));
 }
