@@ -327,6 +327,23 @@ impl<'a> BatchView<'a> {
         done
     }
 
+    /// Visits timestamp and offset of the records in order until `visit` breaks. Nothing of a compressed batch is held, whatever its
+    /// records decompress to; one over `record_bytes_max` bytes is an error all the same.
+    ///
+    /// # Errors
+    /// As [`BatchView::for_each_record`], keys, values and headers aside, which are passed over.
+    pub fn for_each_time(
+        &self,
+        scratch: &mut Scratch,
+        record_bytes_max: usize,
+        visit: impl FnMut(Timestamp, Offset) -> ControlFlow<()>,
+    ) -> Result<(), BatchError> {
+        let codec = self.header.codec().ok_or(CompressError::UnknownCodec)?;
+        let done = crate::records::visit_times(&self.header, codec, self.payload(), scratch, record_bytes_max, visit);
+        scratch.trim();
+        done
+    }
+
     /// The offset of the first record that has the batch's largest timestamp; `None` when none has, which only damage or another
     /// broker's mistake can cause.
     ///
@@ -338,9 +355,9 @@ impl<'a> BatchView<'a> {
         record_bytes_max: usize,
     ) -> Result<Option<Offset>, BatchError> {
         let mut found = None;
-        self.for_each_record(scratch, record_bytes_max, |record| {
-            if record.timestamp == self.header.max_timestamp {
-                found = Some(record.offset);
+        self.for_each_time(scratch, record_bytes_max, |timestamp, offset| {
+            if timestamp == self.header.max_timestamp {
+                found = Some(offset);
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())

@@ -44,11 +44,7 @@ impl<'a> RecordView<'a> {
         let header_count = fields.int()?;
         let headers = fields.0;
         fields.check_headers(header_count)?;
-        let timestamp = match header.timestamp_type() {
-            TimestampType::LogAppendTime => header.max_timestamp,
-            TimestampType::CreateTime => Timestamp(header.base_timestamp.0.wrapping_add(timestamp_delta)),
-        };
-        let offset = Offset(header.base_offset.0.saturating_add(i64::from(offset_delta)));
+        let (timestamp, offset) = place(header, timestamp_delta, offset_delta);
         Ok(RecordView { offset, timestamp, key, value, headers, header_count })
     }
 }
@@ -147,6 +143,51 @@ pub(crate) fn visit(
     Ok(())
 }
 
+/// Visits timestamp and offset of the records until `visit` breaks. Of a compressed batch nothing is held but the window, so that a
+/// look-up by time costs no memory whatever a record decompresses to (S16); its keys, values and headers are not looked at.
+pub(crate) fn visit_times(
+    header: &BatchHeader,
+    codec: Codec,
+    payload: &[u8],
+    scratch: &mut Scratch,
+    record_bytes_max: usize,
+    mut visit: impl FnMut(Timestamp, Offset) -> ControlFlow<()>,
+) -> Result<(), BatchError> {
+    if codec == Codec::None {
+        for record in RecordIter::new(header, payload) {
+            let record = record?;
+            if visit(record.timestamp, record.offset).is_break() {
+                break;
+            }
+        }
+        return Ok(());
+    }
+    let source = scratch.contexts.reader(codec, payload, DECOMPRESSED_BATCH_BYTES_MAX)?;
+    let mut stream = Stream { source, window: &mut scratch.window, from: 0, to: 0, passed: 0 };
+    for index in 0..header.record_count {
+        let malformed = |what| BatchError::Record { index, what };
+        let (timestamp_delta, offset_delta) = stream.next_head(record_bytes_max)?.map_err(malformed)?;
+        let (timestamp, offset) = place(header, timestamp_delta, offset_delta);
+        if visit(timestamp, offset).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A record's timestamp and offset from its deltas.
+#[inline(always)]
+fn place(header: &BatchHeader, timestamp_delta: i64, offset_delta: i32) -> (Timestamp, Offset) {
+    let timestamp = match header.timestamp_type() {
+        TimestampType::LogAppendTime => header.max_timestamp,
+        TimestampType::CreateTime => Timestamp(header.base_timestamp.0.wrapping_add(timestamp_delta)),
+    };
+    (timestamp, Offset(header.base_offset.0.saturating_add(i64::from(offset_delta))))
+}
+
+/// Bytes of the longest head of a record: its length, attributes, timestamp delta and offset delta.
+const HEAD_BYTES_MAX: usize = 5 + 1 + 10 + 5;
+
 /// A window over decompressed bytes that grows, with what has arrived, until a whole record is in it.
 struct Stream<'a, 'w> {
     source: Reader<'a>,
@@ -170,6 +211,38 @@ impl Stream<'_, '_> {
         let start = self.from + len;
         self.from = start + length;
         Ok(Ok(&self.window[start..self.from]))
+    }
+
+    /// The deltas of the next record, which is passed over.
+    fn next_head(&mut self, record_bytes_max: usize) -> Result<Result<(i64, i32), &'static str>, CompressError> {
+        self.hold(HEAD_BYTES_MAX)?;
+        let window = &self.window[self.from..self.to];
+        let Some((length, len)) = get_i32(window) else { return Ok(Err(BAD_VARINT)) };
+        let Ok(length) = usize::try_from(length) else { return Ok(Err("a negative length")) };
+        if length > record_bytes_max {
+            return Err(CompressError::TooLarge(record_bytes_max));
+        }
+        let mut head = Fields(&window[len..window.len().min(len + length)]);
+        let deltas = head.take(1).and_then(|_| Ok((head.long()?, head.int()?)));
+        if !self.pass(len + length)? {
+            return Ok(Err("a length goes past the end"));
+        }
+        Ok(deltas)
+    }
+
+    /// Passes over `len` bytes without holding them; false when the stream ends before.
+    fn pass(&mut self, mut len: usize) -> Result<bool, CompressError> {
+        loop {
+            let here = len.min(self.to - self.from);
+            self.from += here;
+            len -= here;
+            if len == 0 {
+                return Ok(true);
+            }
+            if !self.hold(1)? {
+                return Ok(false);
+            }
+        }
     }
 
     /// Brings `len` bytes into the window; false when the stream ends before.

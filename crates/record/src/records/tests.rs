@@ -1,5 +1,6 @@
-use crate::{BatchBuilder, BatchOptions, BatchView, Codec, Compression, Header, NewRecord};
+use crate::{BatchBuilder, BatchOptions, BatchView, Codec, Compression, Header, NewRecord, Scratch};
 use base::{Offset, Timestamp};
+use std::ops::ControlFlow;
 
 #[test]
 fn keys_values_headers_and_nulls_come_back() {
@@ -15,6 +16,12 @@ fn keys_values_headers_and_nulls_come_back() {
         batch.verify_crc().unwrap();
         assert!(rest.is_empty());
         assert_eq!((batch.header.max_timestamp, batch.header.base_timestamp), (Timestamp(100), Timestamp(100)));
+        let mut times = Vec::new();
+        let visited = batch.for_each_time(&mut Scratch::default(), 1 << 20, |timestamp, offset| {
+            times.push((timestamp.0, offset.0));
+            ControlFlow::Continue(())
+        });
+        assert_eq!((visited, times), (Ok(()), vec![(100, 10), (90, 11)]), "{codec:?}");
         let mut scratch = Vec::new();
         let records: Vec<_> = batch.records(&mut scratch, 1 << 20).unwrap().map(Result::unwrap).collect();
         assert_eq!(records.len(), 2, "{codec:?}");

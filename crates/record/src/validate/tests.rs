@@ -275,6 +275,10 @@ fn s16_a_bomb_is_walked_in_constant_memory() {
         let roomy = ProducePolicy { batch_bytes_max: 1 << 30, ..policy() };
         validate(&bytes, &roomy, &mut scratch).unwrap();
         assert!(scratch.retained() < 3 << 20, "{codec:?} keeps {}", scratch.retained());
+        // Nor does a look-up by time, which a reader of whole records would not survive.
+        let (view, _) = BatchView::parse(&bytes).unwrap();
+        assert_eq!(view.offset_of_max_timestamp(&mut scratch, i32::MAX as usize), Ok(Some(Offset(0))));
+        assert!(scratch.retained() < 3 << 20, "{codec:?} keeps {} after a look-up", scratch.retained());
         let unpacked = ProducePolicy { compression: Some(Compression::NONE), ..policy() };
         assert_eq!(refused(&bytes, &unpacked), ErrorCode::MessageTooLarge, "{codec:?}: too large once decompressed");
     }

@@ -149,10 +149,10 @@ impl Log {
         let read = file.read_at(&mut bytes, batch.position).map_err(DiskError::on("read", &log))?;
         let (view, _) = BatchView::parse(&bytes[..read])?;
         let (log_start, mut found) = (self.log_start, None);
-        // The config bounds one record, as in Kafka: the batch as a whole may be larger, and one record of it is held at a time.
-        view.for_each_record(&mut Scratch::default(), self.config.decompressed_bytes_max, |record| {
-            if record.timestamp >= time && record.offset >= log_start {
-                found = Some(FoundTimestamp { timestamp: record.timestamp, offset: record.offset, epoch });
+        // The config bounds one record, as in Kafka: the batch as a whole may be larger, and nothing of it is held.
+        view.for_each_time(&mut Scratch::default(), self.config.decompressed_bytes_max, |timestamp, offset| {
+            if timestamp >= time && offset >= log_start {
+                found = Some(FoundTimestamp { timestamp, offset, epoch });
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
