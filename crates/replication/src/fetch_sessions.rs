@@ -1,14 +1,16 @@
 //! Fetch sessions (KIP-227): a consumer names its partitions once, then only what changed; the broker answers only what changed.
 //!
-//! Bounded: a fixed number of sessions, each as large as the request that made it. A session that was used within two minutes is
-//! never evicted for another.
+//! Bounded: a fixed number of sessions, and of partitions in all of them together. A session that was used within two minutes is
+//! never evicted for another; a client for whom there is no room names its partitions every time.
 
 use base::{ErrorCode, Monotonic, SeededRng, Uuid};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The epoch of a request that wants no session, or closes the one that it names.
 const SESSIONLESS: i32 = -1;
+/// Partitions that all sessions may hold together, about 200 bytes each (S48). Kafka bounds only the sessions.
+pub const SESSION_PARTITIONS_MAX: usize = 200_000;
 /// How long a session is safe from eviction.
 const EVICTION_AGE_MS: i64 = 120_000;
 
@@ -103,10 +105,15 @@ impl Session {
         self.partitions.push(Cached { key, request, high_watermark: -1, log_start: -1 });
     }
 
+    fn count_new(&self, asked: &[(PartitionKey, PartitionRequest)]) -> usize {
+        asked.iter().filter(|(key, _)| !self.index.contains_key(key)).count()
+    }
+
     fn forget(&mut self, keys: &[PartitionKey]) {
         if keys.is_empty() {
             return;
         }
+        let keys: BTreeSet<&PartitionKey> = keys.iter().collect();
         self.partitions.retain(|cached| !keys.contains(&cached.key));
         self.index = self.partitions.iter().enumerate().map(|(at, cached)| (cached.key.clone(), at)).collect();
         self.start = 0;
@@ -122,14 +129,17 @@ impl Session {
 pub struct FetchSessions {
     sessions: BTreeMap<i32, Session>,
     slots: usize,
+    /// Partitions of all sessions.
+    held: usize,
+    held_max: usize,
     rng: SeededRng,
 }
 
 impl FetchSessions {
-    /// No sessions, and room for `slots`.
+    /// No sessions, and room for `slots`, of [`SESSION_PARTITIONS_MAX`] partitions together.
     #[must_use]
     pub fn new(slots: usize, rng: SeededRng) -> Self {
-        Self { sessions: BTreeMap::new(), slots, rng }
+        Self { sessions: BTreeMap::new(), slots, held: 0, held_max: SESSION_PARTITIONS_MAX, rng }
     }
 
     /// How many sessions there are.
@@ -154,8 +164,9 @@ impl FetchSessions {
         request: SessionRequest,
     ) -> Result<(FetchKind, Vec<(PartitionKey, PartitionRequest)>), ErrorCode> {
         if request.epoch == 0 || request.epoch == SESSIONLESS {
-            if request.session_id != 0 {
-                self.sessions.remove(&request.session_id);
+            if let Some(session) = self.sessions.get(&request.session_id) {
+                let partitions = session.partitions.len();
+                self.remove(request.session_id, partitions);
             }
             let kept = if request.epoch == 0 { self.open(now, &request) } else { None };
             return Ok((kept.map_or(FetchKind::Sessionless, FetchKind::Full), request.partitions));
@@ -167,8 +178,17 @@ impl FetchSessions {
         if session.uses_ids != request.uses_ids {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
+        let before = session.partitions.len();
         session.forget(&request.forgotten);
+        // Counted exactly only when it may be too much.
+        let room = self.held_max - (self.held - before) - session.partitions.len();
+        if request.partitions.len() > room && session.count_new(&request.partitions) > room {
+            // No room for what it adds: the client begins anew, and learns then that it gets no session.
+            self.remove(request.session_id, before);
+            return Err(ErrorCode::FetchSessionIdNotFound);
+        }
         request.partitions.into_iter().for_each(|(key, partition)| session.add(key, partition));
+        self.held = self.held - before + session.partitions.len();
         if session.partitions.is_empty() {
             self.sessions.remove(&request.session_id);
             return Ok((FetchKind::Sessionless, Vec::new()));
@@ -180,16 +200,17 @@ impl FetchSessions {
     }
 
     fn open(&mut self, now: Monotonic, request: &SessionRequest) -> Option<i32> {
-        if self.slots == 0 {
+        let asked = request.partitions.len();
+        if self.slots == 0 || asked > self.held_max {
             return None;
         }
-        if self.sessions.len() >= self.slots {
+        while self.sessions.len() >= self.slots || self.held + asked > self.held_max {
             let (id, oldest) = self.sessions.iter().min_by_key(|(_, session)| session.last_used)?;
             if oldest.last_used.plus_millis(EVICTION_AGE_MS) > now {
                 return None;
             }
-            let id = *id;
-            self.sessions.remove(&id);
+            let (id, partitions) = (*id, oldest.partitions.len());
+            self.remove(id, partitions);
         }
         let id = loop {
             let id = self.rng.below(i32::MAX as u64) as i32 + 1;
@@ -201,13 +222,20 @@ impl FetchSessions {
             epoch: 1,
             last_used: now,
             uses_ids: request.uses_ids,
-            partitions: Vec::new(),
+            partitions: Vec::with_capacity(asked),
             index: BTreeMap::new(),
             start: 0,
         };
         request.partitions.iter().for_each(|(key, partition)| session.add(key.clone(), *partition));
+        self.held += session.partitions.len();
         self.sessions.insert(id, session);
         Some(id)
+    }
+
+    /// Ends a session of so many partitions.
+    fn remove(&mut self, id: i32, partitions: usize) {
+        self.sessions.remove(&id);
+        self.held -= partitions;
     }
 
     /// Notes what is about to be answered, and says for each partition whether the answer has to name it.

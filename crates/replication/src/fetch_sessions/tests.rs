@@ -87,3 +87,28 @@ fn s48_slots_are_bounded_and_only_old_sessions_are_evicted() {
     assert_eq!(sessions.len(), 2);
     assert!(sessions.begin(Monotonic(0), request(first, 1, &[])).is_err() || sessions.len() == 2);
 }
+
+#[test]
+fn s48_sessions_are_bounded_in_partitions_too() {
+    let mut sessions = FetchSessions { held_max: 10, ..FetchSessions::new(100, SeededRng::new(1)) };
+    let id = opened(&mut sessions, &[0, 1, 2, 3]);
+    opened(&mut sessions, &[0, 1, 2, 3, 4]);
+    // Two more do not fit: the client is served, but not remembered.
+    let begun = sessions.begin(Monotonic(0), request(0, 0, &[5, 6])).unwrap();
+    assert_eq!((begun.0, begun.1.len()), (FetchKind::Sessionless, 2));
+    // A session may grow while there is room, and one that wants more has to begin anew.
+    assert!(sessions.begin(Monotonic(0), request(id, 1, &[7])).is_ok());
+    assert!(sessions.begin(Monotonic(0), request(id, 2, &[0, 1, 2, 3, 7])).is_ok());
+    assert_eq!(sessions.begin(Monotonic(0), request(id, 3, &[8])).unwrap_err(), ErrorCode::FetchSessionIdNotFound);
+    assert_eq!((sessions.len(), sessions.held), (1, 5));
+    // What closes, forgets or is evicted makes room.
+    let other = opened(&mut sessions, &[0, 1, 2, 3, 4]);
+    let mut forgetful = request(other, 1, &[]);
+    forgetful.forgotten = vec![key(0), key(1)];
+    sessions.begin(Monotonic(0), forgetful).unwrap();
+    assert_eq!(sessions.held, 8);
+    let later = Monotonic(0).plus_millis(super::EVICTION_AGE_MS + 1);
+    assert!(matches!(sessions.begin(later, request(0, 0, &[1, 2, 3, 4, 5, 6, 7, 8])), Ok((FetchKind::Full(_), _))));
+    assert_eq!((sessions.len(), sessions.held), (1, 8));
+    assert!(matches!(sessions.begin(later, request(0, 0, &[0; 11])), Ok((FetchKind::Sessionless, _))));
+}
