@@ -99,7 +99,8 @@ pub(crate) async fn run<S: Service>(stream: TcpStream, peer: Peer, wiring: Wirin
         connection.tell(&reason);
     }
     if ending_seen {
-        linger(&connection.stream).await;
+        // In a box of its own: its buffer would else be part of what every connection is made of (S13).
+        Box::pin(linger(&connection.stream)).await;
     }
 }
 

@@ -121,3 +121,13 @@ async fn s13_an_address_with_too_many_connections_gets_no_more_until_one_closes(
     })
     .await;
 }
+
+/// What a connection is made of while it waits: its task's future, which holds everything that lives across an await.
+#[test]
+fn s13_a_connection_is_made_of_little() {
+    fn bytes<F>(_: impl Fn(TcpStream, Peer, Wiring<Script>) -> F) -> usize {
+        size_of::<F>()
+    }
+    let bytes = bytes(connection::run::<Script>);
+    assert!(bytes <= 2048, "{bytes} bytes");
+}
