@@ -6,6 +6,21 @@ pub(crate) const TOPIC_OPERATIONS: i32 = 3576;
 /// The same for the cluster: Create, Alter, Describe, ClusterAction, DescribeConfigs, AlterConfigs, IdempotentWrite.
 pub(crate) const CLUSTER_OPERATIONS: i32 = 8096;
 
+/// Topics or partitions that one request may name. No client of a broker has as many; an answer of that size takes some hundred
+/// bytes for each (S08).
+pub(crate) const NAMED_MAX: usize = 200_000;
+
+/// The request closes its connection when it names more than [`NAMED_MAX`].
+///
+/// # Errors
+/// The reason, for the log.
+pub(crate) fn check_named(named: usize) -> Result<(), String> {
+    if named <= NAMED_MAX {
+        return Ok(());
+    }
+    Err(format!("a request names {named} topics or partitions, {NAMED_MAX} are the limit"))
+}
+
 pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 pub(crate) mod create_partitions;
@@ -28,3 +43,14 @@ pub(crate) mod metadata;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod update_features;
+
+#[cfg(test)]
+mod tests {
+    use super::{NAMED_MAX, check_named};
+
+    #[test]
+    fn s08_a_request_names_no_more_than_a_broker_has() {
+        assert_eq!(check_named(NAMED_MAX), Ok(()));
+        assert!(check_named(NAMED_MAX + 1).is_err());
+    }
+}

@@ -17,6 +17,10 @@ mod respond;
 use plan::{Plan, Target};
 
 pub(crate) fn handle(broker: &Arc<Broker>, to: ReplyTo, request: &FetchRequest<'_>) -> Reply {
+    let named = request.topics.iter().map(|topic| topic.partitions.len().max(1)).sum();
+    if let Err(reason) = super::check_named(named) {
+        return Reply::Close(reason);
+    }
     let plan = match Plan::make(broker, to.version, request) {
         Ok(plan) => plan,
         Err(code) => return to.now(&FetchResponse { error_code: code.code(), ..FetchResponse::default() }),

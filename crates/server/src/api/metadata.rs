@@ -13,7 +13,7 @@ use protocol::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What the client asked about.
@@ -24,6 +24,9 @@ enum Asked {
 }
 
 pub(crate) fn handle(broker: &Arc<Broker>, session: &Session, to: ReplyTo, request: &MetadataRequest<'_>) -> Reply {
+    if let Err(reason) = super::check_named(request.topics.as_ref().map_or(0, Vec::len)) {
+        return Reply::Close(reason);
+    }
     let Some(asked) = asked(to.version, request) else { return to.now(&ids_refused(request)) };
     let listener = session.listener_name().to_owned();
     let image = broker.image();
@@ -116,6 +119,7 @@ fn response(
     listener: &str,
     created: &[AutoCreated],
 ) -> MetadataResponse<'static> {
+    let created: BTreeMap<&str, ErrorCode> = created.iter().map(|topic| (&*topic.name, topic.code)).collect();
     let topics = match asked {
         Asked::Everything => {
             image.topics().iter().map(|topic| known(broker, image, version, listener, topic)).collect()
@@ -131,7 +135,7 @@ fn response(
             .iter()
             .map(|name| match image.topics().by_name(name) {
                 Some(topic) => known(broker, image, version, listener, topic),
-                None => unknown_name(name, created),
+                None => unknown_name(name, created.get(&**name).copied()),
             })
             .collect(),
     };
@@ -163,13 +167,12 @@ fn unknown_id(topic_id: Uuid) -> MetadataResponseTopic<'static> {
     }
 }
 
-fn unknown_name(name: &str, created: &[AutoCreated]) -> MetadataResponseTopic<'static> {
-    let code = match created.iter().find(|topic| topic.name == name) {
+/// A name that no topic has; `created` is what came of making it.
+fn unknown_name(name: &str, created: Option<ErrorCode>) -> MetadataResponseTopic<'static> {
+    let code = match created {
         // Made, but not in this image yet: the client asks again.
-        Some(AutoCreated { code: ErrorCode::None | ErrorCode::TopicAlreadyExists, .. }) => {
-            ErrorCode::LeaderNotAvailable
-        }
-        Some(refused) => refused.code,
+        Some(ErrorCode::None | ErrorCode::TopicAlreadyExists) => ErrorCode::LeaderNotAvailable,
+        Some(refused) => refused,
         None if ::metadata::check_topic_name(name).is_err() => ErrorCode::InvalidTopicException,
         None => ErrorCode::UnknownTopicOrPartition,
     };
