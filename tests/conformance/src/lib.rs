@@ -5,6 +5,7 @@
 pub mod batches;
 pub mod fault;
 pub mod java;
+pub mod made_batch;
 pub mod node;
 pub mod peers;
 pub mod process;

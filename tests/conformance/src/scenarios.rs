@@ -1,6 +1,7 @@
 //! Every scenario by name. A new one: a function in the file of its subject, and a row here.
 
 mod admin;
+mod attacks;
 mod bulk;
 mod codecs;
 mod commands;
@@ -13,7 +14,6 @@ mod group_commands;
 mod group_figures;
 mod group_tools;
 mod groups;
-mod hostile;
 mod limits;
 mod mutants;
 mod observe;
@@ -63,8 +63,19 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("kafka_configs_tool", admin::configs),
     ("kafka_get_offsets_and_delete_records_tools", admin::offsets),
     ("kafka_cluster_tools", admin::cluster),
-    ("malformed_frames_close_only_their_connection", hostile::malformed_frames),
-    ("unsupported_api_versions_is_answered_in_version_0", hostile::api_versions_downgrade),
+    ("unsupported_api_versions_is_answered_in_version_0", attacks::frames::api_versions_downgrade),
+    ("attack_s01_to_s10_malformed_frames_close_only_their_connection", attacks::frames::malformed_frames),
+    ("attack_s03_slow_and_half_open_clients_are_closed", attacks::crowds::s03_slow_clients),
+    ("attack_s08_requests_that_name_a_million", attacks::floods::s08_giant_requests),
+    ("attack_s12_floods_without_reading_are_held_back", attacks::floods::s12_floods_without_reading),
+    ("attack_s13_ten_thousand_connections", attacks::crowds::s13_ten_thousand_connections),
+    ("attack_s14_strangers_fill_no_log", attacks::floods::s14_strangers),
+    ("attack_s15_names_are_harmless_in_logs", attacks::names::s15_names_in_logs),
+    ("attack_s16_compression_bombs", attacks::bombs::s16_bombs),
+    ("attack_s16_zstd_windows", attacks::bombs::s16_windows),
+    ("attack_s17_to_s23_records_that_lie_are_refused", attacks::lies::s17_to_s23),
+    ("attack_s46_names_are_no_paths", attacks::names::s46_names_on_disk),
+    ("attack_s48_fetch_sessions", attacks::floods::s48_fetch_sessions),
     ("fetches_smaller_than_a_batch_make_progress", limits::small_fetches),
     ("a_waiting_fetch_is_answered_by_an_append", limits::waiting_fetch),
     ("a_batch_over_max_message_bytes_is_refused", limits::oversized_batch),
@@ -73,7 +84,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("our_commands_work_against_kafka", commands::against_kafka),
     ("our_commands_work_against_the_node", commands::against_the_node),
     ("demo_verifies_what_it_streams", commands::demo),
-    ("pipelined_requests_are_answered_in_order", hostile::pipelining),
+    ("pipelined_requests_are_answered_in_order", attacks::frames::pipelining),
     ("metrics_and_health_over_http", observe::metrics_and_health),
     ("figures_of_start_and_memory", figures::start_and_memory),
 ];

@@ -1,0 +1,116 @@
+//! Many connections, and slow ones: S03, S13.
+
+use super::siege::{GROWTH_KIB_MAX, Siege, resident_kib};
+use conformance::fault::{During, Fault, ensure};
+use conformance::process::now;
+use conformance::rig::Scene;
+use conformance::wire::{api_versions, connect, expect_close};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// Connections of S13.
+const CONNECTIONS: u64 = 10_000;
+/// What each of them may cost, bytes.
+const CONNECTION_BYTES_MAX: u64 = 20 << 10;
+/// Files that both sides have open besides.
+const OTHER_FILES: u64 = 500;
+
+/// Slow connections of each kind.
+const SLOW: usize = 100;
+/// Bytes that a connection sends of a frame of 100 MiB before it falls silent.
+const SENT: usize = 256 << 10;
+/// `connections.max.idle.ms` of S03.
+const IDLE_MS: &str = "2000";
+/// Between two bytes of a connection that sends them one by one.
+const PAUSE: Duration = Duration::from_millis(50);
+/// By when all of them must be gone: the node adds a second for each KiB that it received.
+const GONE: Duration = Duration::from_secs(40);
+
+/// Half-open clients, clients that send half a frame and fall silent, clients that send a byte at a time: what the node keeps for
+/// them follows what they sent, not what they announced, and each is closed once it has had its time.
+pub(in super::super) fn s03_slow_clients(scene: &Scene<'_>) -> Result<(), Fault> {
+    let siege = Siege::lay(scene, scene.plan()?.with("connections.max.idle.ms", IDLE_MS))?;
+    let announced = (99_i32 << 20).to_be_bytes();
+    let (mut silent, mut dripping) = (Vec::new(), Vec::new());
+    for _ in 0..SLOW {
+        silent.push(connect(&siege.node.address)?);
+        let mut half = connect(&siege.node.address)?;
+        half.write_all(&announced[..2]).during("half a size")?;
+        silent.push(half);
+        let mut drip = connect(&siege.node.address)?;
+        drip.write_all(&announced).during("a size")?;
+        dripping.push(drip);
+    }
+    let mut large = Vec::new();
+    for _ in 0..SLOW {
+        let mut stream = connect(&siege.node.address)?;
+        stream.write_all(&announced).and_then(|()| stream.write_all(&vec![0; SENT])).during("part of a frame")?;
+        large.push(stream);
+    }
+    drop(large);
+    let until = now() + GONE;
+    while !(silent.is_empty() && dripping.is_empty()) {
+        ensure(now() < until, || {
+            format!("{} silent and {} slow clients are still there", silent.len(), dripping.len())
+        })?;
+        dripping.retain_mut(|stream| stream.write_all(&[0]).is_ok() && !is_closed(stream, Duration::from_millis(1)));
+        let wait = if silent.is_empty() { PAUSE } else { Duration::from_millis(1) };
+        silent.retain_mut(|stream| !is_closed(stream, wait));
+        siege.honest_is_served()?;
+    }
+    // What was sent, twice while a buffer grows.
+    let held = (SLOW * SENT * 2) as u64 >> 10;
+    siege.lift(scene, "slow and half-open clients", held + GROWTH_KIB_MAX)
+}
+
+/// Whether the other side has closed, looked at for this long.
+fn is_closed(stream: &mut TcpStream, wait: Duration) -> bool {
+    stream.set_read_timeout(Some(wait)).is_ok() && expect_close(stream).is_ok()
+}
+
+/// Ten thousand connections that have each asked once and then keep quiet.
+pub(in super::super) fn s13_ten_thousand_connections(scene: &Scene<'_>) -> Result<(), Fault> {
+    let connections = raise_files(scene)?;
+    let siege = Siege::lay(scene, scene.plan()?)?;
+    let before = resident_kib(&siege.node)?;
+    let started = now();
+    let mut open = Vec::new();
+    for number in 0..connections {
+        let mut stream = connect(&siege.node.address).during(format!("connection {number}"))?;
+        api_versions(&mut stream).during(format!("connection {number}"))?;
+        open.push(stream);
+    }
+    siege.honest_is_served()?;
+    let grown = resident_kib(&siege.node)?.saturating_sub(before);
+    scene.figure(&format!(
+        "{connections} connections in {} ms cost {} bytes each",
+        (now() - started).as_millis(),
+        (grown << 10) / connections.max(1)
+    ));
+    for stream in open.iter_mut().step_by(10) {
+        api_versions(stream).during("a connection among many")?;
+    }
+    drop(open);
+    siege.honest_is_served()?;
+    let bound = (connections * CONNECTION_BYTES_MAX) >> 10;
+    siege.lift(scene, "ten thousand connections", bound + (16 << 10))
+}
+
+/// Raises how many files this process, and the node that it starts, may open; how many connections fit.
+fn raise_files(scene: &Scene<'_>) -> Result<u64, Fault> {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    let wanted = (CONNECTIONS + OTHER_FILES).min(most);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+        raised.map_err(|error| Fault::Failed(format!("raising the limit of open files to {wanted}: {error}")))?;
+    }
+    let fit = wanted.saturating_sub(OTHER_FILES);
+    if fit < CONNECTIONS {
+        let why = format!("this machine lets a process open {most} files: {fit} connections instead of {CONNECTIONS}");
+        scene.skipped.borrow_mut().push(("all_of_them".to_owned(), why));
+    }
+    Ok(fit)
+}
