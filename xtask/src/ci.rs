@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: what must hold before a change lands, cheapest first, the first failure ends it.
 
-use crate::{bench, process, suite, tidy};
+use crate::{bench, fuzz, process, suite, tidy};
 use std::path::Path;
 
 /// The version that `deny.toml` is written for.
@@ -11,9 +11,11 @@ const CARGO_DENY_HOME: &str = "target/tools/cargo-deny";
 /// Runs every check, the one test command, and the gate on what noise cannot move.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     process::run(root, &["cargo", "fmt", "--all", "--check"])?;
+    process::run(root, &["cargo", "fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     tidy::run(root)?;
     deny(root)?;
     process::run(root, &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    fuzz::lint(root)?;
     suite::run(root, &[])?;
     bench::run(root, &["--gate".to_owned()])
 }

@@ -1,9 +1,11 @@
-//! Developer tasks: `cargo xtask codegen [--check] | book [--check] | tidy | test [STAGE] | crash | bench [WORKLOAD..] | ci`.
+//! Developer tasks: `cargo xtask codegen [--check] | book [--check] | tidy | test [STAGE] | crash | bench [WORKLOAD..] |
+//! fuzz [TARGET..] [--seconds N] | ci`.
 
 mod bench;
 mod book;
 mod ci;
 mod codegen;
+mod fuzz;
 mod process;
 mod suite;
 mod tidy;
@@ -22,8 +24,9 @@ fn main() -> ExitCode {
         "test" => suite::run(&root(), &rest),
         "crash" => suite::run_crash(&root(), &rest),
         "bench" => bench::run(&root(), &rest),
+        "fuzz" => fuzz::run(&root(), &rest),
         "ci" => ci::run(&root()),
-        other => Err(format!("`{other}` is not a task: try codegen, book, tidy, test, crash, bench or ci")),
+        other => Err(format!("`{other}` is not a task: try codegen, book, tidy, test, crash, bench, fuzz or ci")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

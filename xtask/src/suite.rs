@@ -4,7 +4,7 @@
 //! A stage that fails without a failing test (it did not compile, a runner died) counts as one failure. What was skipped is
 //! named with its reason; where `CI=true` a skip is a failure, so that a green run means that everything ran.
 
-use crate::process;
+use crate::{fuzz, process};
 use std::path::Path;
 
 /// Counts over all stages.
@@ -16,19 +16,24 @@ struct Tally {
     skipped: Vec<String>,
 }
 
-/// Runs the stages that `args` name (none: all): `workspace`, or `conformance [NAME..]` with parts of scenario names, or `crash [NAME..]`.
+/// Runs the stages that `args` name (none: all): `workspace`, `fuzz`, or `conformance [NAME..]` with parts of scenario names, or
+/// `crash [NAME..]`.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     let mut tally = Tally::default();
     let only = args.first().map(String::as_str);
-    if !matches!(only, None | Some("workspace" | "conformance" | "crash")) {
-        return Err("usage: cargo xtask test [workspace | conformance [NAME..] | crash [NAME..]]".to_owned());
+    if !matches!(only, None | Some("workspace" | "fuzz" | "conformance" | "crash")) {
+        return Err("usage: cargo xtask test [workspace | fuzz | conformance [NAME..] | crash [NAME..]]".to_owned());
     }
     let names = args.get(1..).unwrap_or_default();
-    if matches!(only, None | Some("workspace")) {
+    let runs = |stage: &str| only.is_none_or(|only| only == stage);
+    if runs("workspace") {
         stage(root, &["cargo", "test", "--workspace", "--no-fail-fast"], &mut tally)?;
     }
+    if runs("fuzz") {
+        fuzzing(root, &mut tally);
+    }
     for rig in ["conformance", "crash"] {
-        if only.is_none_or(|only| only == rig) {
+        if runs(rig) {
             against_the_node(root, rig, names, &mut tally)?;
         }
     }
@@ -56,6 +61,24 @@ fn against_the_node(root: &Path, rig: &str, args: &[String], tally: &mut Tally) 
     let mut command = vec!["cargo", "run", "--quiet", "--package", rig, "--"];
     command.extend(args.iter().map(String::as_str));
     stage(root, &command, tally)
+}
+
+/// Each fuzz target for a bounded time: over its seeds, and from there as far as it gets.
+fn fuzzing(root: &Path, tally: &mut Tally) {
+    if !process::works(root, &["c++", "--version"]) {
+        tally.skipped.push("fuzz: no C++ compiler (c++) to compile libFuzzer with".to_owned());
+        return;
+    }
+    match fuzz::targets(root, &[], fuzz::SECONDS_IN_TEST) {
+        Ok(outcomes) => outcomes.iter().for_each(|outcome| match outcome.broken {
+            Some(_) => tally.failed += 1,
+            None => tally.passed += 1,
+        }),
+        Err(why) => {
+            println!("{why}");
+            tally.failed += 1;
+        }
+    }
 }
 
 fn stage(root: &Path, command: &[&str], tally: &mut Tally) -> Result<(), String> {
