@@ -186,7 +186,9 @@ fn found_by_fuzzing_a_base_offset_beyond_its_segment_is_damage() {
     for base_offset in [1_i64 << 40, i64::MAX, -1] {
         let disk = FaultyMemDisk::new(1);
         let mut log = new_log(&disk);
-        (0..3).for_each(|_| drop(append(&mut log, 1, 20)));
+        for _ in 0..3 {
+            append(&mut log, 1, 20);
+        }
         sync(&disk, &mut log);
         log.close().unwrap();
         drop(log);
@@ -209,7 +211,9 @@ fn found_by_fuzzing_a_base_offset_beyond_its_segment_is_damage() {
 fn found_by_fuzzing_a_cut_that_a_damaged_index_leads_past_is_an_error() {
     let disk = FaultyMemDisk::new(1);
     let mut log = new_log(&disk);
-    (0..20).for_each(|_| drop(append(&mut log, 1, 20)));
+    for _ in 0..20 {
+        append(&mut log, 1, 20);
+    }
     sync(&disk, &mut log);
     log.close().unwrap();
     drop(log);
