@@ -4,6 +4,7 @@
 //! have joined; what SyncGroup hands out was in the log before; a static member's instance id belongs to one member at a time, and the
 //! older one is fenced (KIP-345). A wake-up at or before the earliest deadline is always set.
 
+mod convert;
 mod join;
 mod leave;
 mod member;
@@ -11,10 +12,12 @@ mod rebalance;
 mod sync;
 mod timers;
 
-pub(crate) use join::join;
+pub(crate) use convert::assignment_bytes;
+pub(crate) use join::{MEMBER_ID_REQUIRED_FROM, join, join_error};
 pub(crate) use leave::leave;
 pub use member::Member;
-pub(crate) use sync::{heartbeat, sync};
+pub(crate) use member::protocols;
+pub(crate) use sync::{heartbeat, sync, sync_error};
 pub(crate) use timers::{on_loaded, on_timer};
 
 use crate::groups::{GroupId, Groups, Timer};

@@ -10,6 +10,8 @@
 //! that what follows sees what came before.
 
 mod admit;
+pub(crate) mod classic;
+mod convert;
 mod describe;
 mod fence;
 mod hash;

@@ -88,7 +88,7 @@ pub struct Groups {
     pub(crate) groups: BTreeMap<GroupId, Group>,
     pub(crate) offsets: Offsets,
     pub(crate) journal: Journal,
-    hashes: TopicHashes,
+    pub(crate) hashes: TopicHashes,
     /// The metadata offset at which topics were made last.
     new_topics_at: i64,
 }

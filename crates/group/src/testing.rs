@@ -258,6 +258,20 @@ impl World {
         (with_id.member, ticket)
     }
 
+    /// A LeaveGroup in a version that knows one member.
+    pub(crate) fn leave_v2(&mut self, member: &str) -> ErrorCode {
+        let request = m::leave_group_request::LeaveGroupRequest {
+            group_id: "g".into(),
+            member_id: member.into(),
+            ..Default::default()
+        };
+        let ticket = self.ask(2, |groups, cx, effects| groups.leave(cx, &request, effects));
+        match self.reply(ticket) {
+            Some(Ok(Reply::Leave(response))) => code(response.error_code),
+            other => panic!("no answer to a leave: {other:?}"),
+        }
+    }
+
     pub(crate) fn sync(&mut self, member: &str, generation: i32, assignments: &[(&str, &[u8])]) -> u64 {
         let assignments = assignments.iter().map(|(id, bytes)| m::sync_group_request::SyncGroupRequestAssignment {
             member_id: Cow::Borrowed(*id),

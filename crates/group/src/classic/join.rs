@@ -3,6 +3,7 @@
 use super::member::{Member, protocols};
 use super::rebalance::{complete_join, prepare_rebalance, prepare_rebalance_or_complete_join, try_complete_join};
 use super::{ClassicGroup, State, Step};
+use crate::consumer;
 use crate::groups::{Group, GroupId, Groups, Reply, RequestContext};
 use base::{ErrorCode, SeededRng};
 use protocol::messages::join_group_request::JoinGroupRequest;
@@ -12,14 +13,14 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// From this version on a member without an id is given one and has to come back with it (KIP-394).
-const MEMBER_ID_REQUIRED_FROM: i16 = 4;
+pub(crate) const MEMBER_ID_REQUIRED_FROM: i16 = 4;
 /// From this version on a leader can be told not to assign anew (KIP-814).
 const SKIP_ASSIGNMENT_FROM: i16 = 9;
 /// How long the first JoinGroup of a member may wait: it has no id to heartbeat with, ms.
 pub(super) const NEW_MEMBER_JOIN_TIMEOUT_MS: i32 = 5 * 60 * 1_000;
 
 /// The answer that carries an error.
-pub(super) fn join_error(code: ErrorCode, member_id: &str) -> Reply {
+pub(crate) fn join_error(code: ErrorCode, member_id: &str) -> Reply {
     Reply::Join(JoinGroupResponse {
         error_code: code.code(),
         member_id: Cow::Owned(member_id.to_owned()),
@@ -64,6 +65,21 @@ pub(crate) fn join(
         return;
     }
     let id = groups.id(&request.group_id);
+    match groups.groups.get(&id) {
+        Some(Group::Consumer(group, _)) if !group.is_empty() => {
+            return consumer::classic::join(groups, &id, cx, request, effects);
+        }
+        // A consumer group without members gives way; its offsets stay.
+        Some(Group::Consumer(group, _)) if request.member_id.is_empty() => {
+            group.tombstones(&id).into_iter().for_each(|record| effects.append_applied(record));
+            groups.groups.remove(&id);
+        }
+        Some(Group::Consumer(..)) => {
+            effects.reply(cx.ticket, Ok(join_error(ErrorCode::UnknownMemberId, &request.member_id)));
+            return;
+        }
+        Some(Group::Classic(_)) | None => {}
+    }
     let is_new = !groups.groups.contains_key(&id);
     if is_new {
         if !request.member_id.is_empty() {

@@ -2,7 +2,8 @@
 
 use super::rebalance::{after_removal, remove_member};
 use super::{ClassicGroup, Step};
-use crate::groups::{Groups, Reply, RequestContext};
+use crate::consumer;
+use crate::groups::{Group, Groups, Reply, RequestContext};
 use base::ErrorCode;
 use protocol::messages::leave_group_request::{LeaveGroupRequest, MemberIdentity};
 use protocol::messages::leave_group_response::{LeaveGroupResponse, MemberResponse};
@@ -22,12 +23,21 @@ pub(crate) fn leave(
     let id = groups.id(&request.group_id);
     let single = [MemberIdentity { member_id: Cow::Borrowed(&*request.member_id), ..MemberIdentity::default() }];
     let leaving: &[MemberIdentity<'_>] = if cx.version < SEVERAL_FROM { &single } else { &request.members };
+    if matches!(groups.groups.get(&id), Some(Group::Consumer(..))) {
+        let codes = consumer::classic::leave(groups, &id, cx, leaving, effects);
+        let members = leaving.iter().zip(codes).map(|(member, code)| said(member, code)).collect();
+        return answer(cx, members, effects);
+    }
     let members: Vec<MemberResponse<'static>> = match groups.classic_step(&id, cx.now, effects) {
         Some((group, mut step)) if !group.is_empty() || !group.pending_joins.is_empty() => {
             leave_group(group, &mut step, leaving)
         }
         _ => leaving.iter().map(|member| said(member, ErrorCode::UnknownMemberId)).collect(),
     };
+    answer(cx, members, effects);
+}
+
+fn answer(cx: RequestContext<'_>, members: Vec<MemberResponse<'static>>, effects: &mut Effects<Groups>) {
     let mut response = LeaveGroupResponse::default();
     if cx.version < SEVERAL_FROM {
         response.error_code = members.first().map_or(0, |member| member.error_code);

@@ -74,6 +74,6 @@ impl Member {
 }
 
 /// The protocols of a request.
-pub(super) fn protocols(of: &[JoinGroupRequestProtocol<'_>]) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn protocols(of: &[JoinGroupRequestProtocol<'_>]) -> Vec<(String, Vec<u8>)> {
     of.iter().map(|protocol| (protocol.name.to_string(), protocol.metadata.to_vec())).collect()
 }

@@ -1,8 +1,8 @@
 //! SyncGroup and Heartbeat.
 
 use super::{ClassicGroup, State, Step};
-use crate::groups::{Groups, Reply, RequestContext};
-use crate::refuse;
+use crate::groups::{Group, Groups, Reply, RequestContext};
+use crate::{consumer, refuse};
 use base::{ErrorCode, Refusal};
 use protocol::messages::heartbeat_request::HeartbeatRequest;
 use protocol::messages::heartbeat_response::HeartbeatResponse;
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The answer that carries an error.
-pub(super) fn sync_error(code: ErrorCode) -> Reply {
+pub(crate) fn sync_error(code: ErrorCode) -> Reply {
     Reply::Sync(SyncGroupResponse { error_code: code.code(), ..SyncGroupResponse::default() })
 }
 
@@ -25,6 +25,9 @@ pub(crate) fn sync(
     effects: &mut Effects<Groups>,
 ) {
     let id = groups.id(&request.group_id);
+    if matches!(groups.groups.get(&id), Some(Group::Consumer(..))) {
+        return consumer::classic::sync(groups, &id, cx, request, effects);
+    }
     let Some((group, mut step)) = groups.classic_step(&id, cx.now, effects) else {
         effects.reply(cx.ticket, Ok(sync_error(ErrorCode::UnknownMemberId)));
         return;
@@ -102,9 +105,12 @@ pub(crate) fn heartbeat(
     effects: &mut Effects<Groups>,
 ) {
     let id = groups.id(&request.group_id);
-    let outcome = match groups.classic_step(&id, cx.now, effects) {
-        Some((group, mut step)) => beat(group, &mut step, request),
-        None => Err(refuse(ErrorCode::UnknownMemberId)),
+    let outcome = match groups.groups.get(&id) {
+        Some(Group::Consumer(..)) => consumer::classic::heartbeat(groups, &id, cx, request, effects),
+        Some(Group::Classic(_)) | None => match groups.classic_step(&id, cx.now, effects) {
+            Some((group, mut step)) => beat(group, &mut step, request),
+            None => Err(refuse(ErrorCode::UnknownMemberId)),
+        },
     };
     let error_code = outcome.map_or_else(|refusal| refusal.code.code(), |()| 0);
     effects.reply(cx.ticket, Ok(Reply::Heartbeat(HeartbeatResponse { error_code, ..HeartbeatResponse::default() })));

@@ -13,6 +13,10 @@ struct Session {
     alive: Option<Monotonic>,
     /// That it gives partitions up, in this epoch.
     revoke: Option<(Monotonic, i32)>,
+    /// That a member of the classic protocol joins again.
+    join: Option<Monotonic>,
+    /// That a member of the classic protocol, which has joined, asks for its assignment.
+    sync: Option<Monotonic>,
 }
 
 /// All that a group remembers beside its records.
@@ -49,6 +53,34 @@ impl Sessions {
         }
     }
 
+    /// A member of the classic protocol has so long, ms, to join again; told more than once, the first time counts.
+    pub(super) fn must_join(&mut self, step: &mut Step<'_>, id: &str, within_ms: i32) {
+        let session = self.members.entry(id.to_owned()).or_default();
+        if session.join.is_none() {
+            let at = step.after_ms(within_ms);
+            session.join = Some(at);
+            step.wake(at);
+        }
+    }
+
+    /// A member of the classic protocol has joined, and shall ask for its assignment.
+    pub(super) fn joined(&mut self, step: &mut Step<'_>, id: &str, session_ms: i32, within_ms: i32) {
+        self.keep_alive(step, id, session_ms);
+        let at = step.after_ms(within_ms);
+        if let Some(session) = self.members.get_mut(id) {
+            (session.join, session.sync) = (None, Some(at));
+        }
+        step.wake(at);
+    }
+
+    /// A member of the classic protocol has its assignment.
+    pub(super) fn synced(&mut self, step: &mut Step<'_>, id: &str, session_ms: i32) {
+        self.keep_alive(step, id, session_ms);
+        if let Some(session) = self.members.get_mut(id) {
+            session.sync = None;
+        }
+    }
+
     pub(super) fn forget(&mut self, id: &str) {
         self.members.remove(id);
     }
@@ -65,7 +97,9 @@ impl Sessions {
             let Some(member) = group.members().get(id) else { continue };
             if session.alive.is_some_and(|at| at <= now) {
                 silent.insert(id.clone());
-            } else if session.revoke.is_some_and(|(at, epoch)| at <= now && member.epoch == epoch) {
+            } else if session.revoke.is_some_and(|(at, epoch)| at <= now && member.epoch == epoch)
+                || session.join.into_iter().chain(session.sync).any(|at| at <= now)
+            {
                 late.insert(id.clone());
             }
         }
@@ -74,7 +108,9 @@ impl Sessions {
 
     fn next_deadline(&self) -> Option<Monotonic> {
         let all = self.members.values();
-        all.flat_map(|session| session.alive.into_iter().chain(session.revoke.map(|(at, _)| at))).min()
+        let deadlines =
+            |session: &Session| [session.alive, session.revoke.map(|(at, _)| at), session.join, session.sync];
+        all.flat_map(deadlines).flatten().min()
     }
 }
 
@@ -102,7 +138,7 @@ pub(crate) fn on_timer(groups: &mut Groups, id: &GroupId, now: Now, effects: &mu
     let names = |ids: &BTreeSet<String>| ids.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     let why = format!("out, their sessions timed out: {}", names(&silent));
     leave::remove(groups, id, now, &silent, why, effects);
-    let why = format!("out, they did not give up in time what they had to: {}", names(&late));
+    let why = format!("out, they did not do in time what the rebalance asked of them: {}", names(&late));
     leave::remove(groups, id, now, &late, why, effects);
     if let Some((_, sessions, mut step)) = groups.consumer_step(id, now, effects) {
         for session in sessions.members.values_mut() {

@@ -2,7 +2,9 @@
 
 use super::admit::{self, Admitted};
 use super::reconcile::Reconciliation;
-use super::{ConsumerGroup, LEAVE, LEAVE_STATIC, Member, MemberState, Sessions, Step, leave, records, regex, target};
+use super::{
+    ConsumerGroup, LEAVE, LEAVE_STATIC, Member, MemberState, Sessions, Step, convert, leave, records, regex, target,
+};
 use crate::assignor::TopicPartitions;
 use crate::groups::{Group, GroupId, Groups, Reply, RequestContext};
 use crate::{ClassicGroup, Record};
@@ -11,7 +13,7 @@ use protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeat
 use protocol::messages::consumer_group_heartbeat_response::{
     Assignment, ConsumerGroupHeartbeatResponse, TopicPartitions as ToldPartitions,
 };
-use rsm::Effects;
+use rsm::{Effects, Now};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -34,14 +36,20 @@ enum Before {
     Nothing,
     /// A classic group without members: it goes, its offsets stay.
     EmptyClassic,
+    /// A classic group whose members come along: the consumer group of them.
+    Classic(Box<ConsumerGroup>),
     Consumers,
 }
 
-fn before(groups: &Groups, id: &str, is_joining: bool) -> Result<Before, Refusal> {
+fn before(groups: &mut Groups, id: &str, is_joining: bool) -> Result<Before, Refusal> {
     let not_found = |why: String| Err(Refusal::new(ErrorCode::GroupIdNotFound, why));
     match groups.groups.get(id) {
         Some(Group::Consumer(..)) => Ok(Before::Consumers),
         Some(Group::Classic(group)) if is_joining && group.is_empty() => Ok(Before::EmptyClassic),
+        Some(Group::Classic(group)) if is_joining => {
+            let upgraded = convert::upgraded(id, group, &groups.settings, &groups.image, &mut groups.hashes)?;
+            Ok(Before::Classic(Box::new(upgraded)))
+        }
         Some(Group::Classic(_)) => not_found(format!("Group {id} is not a consumer group.")),
         None if is_joining => Ok(Before::Nothing),
         None => not_found(format!("Consumer group {id} not found.")),
@@ -61,24 +69,46 @@ fn beat(
         known => Cow::Borrowed(known),
     };
     let size_max = groups.settings.consumer.size_max;
-    let admitted = match groups.groups.get(&id) {
-        Some(Group::Consumer(group, _)) => admit::admit(group, &id, request, size_max, &member_id)?,
-        Some(Group::Classic(_)) | None => admit::admit(&ConsumerGroup::default(), &id, request, size_max, &member_id)?,
+    let nobody = ConsumerGroup::default();
+    let group = match (&before, groups.groups.get(&id)) {
+        (Before::Classic(upgraded), _) => upgraded,
+        (Before::Consumers, Some(Group::Consumer(group, _))) => group,
+        (Before::Consumers | Before::EmptyClassic | Before::Nothing, _) => &nobody,
     };
-    match before {
-        Before::Consumers => {}
-        Before::EmptyClassic => {
-            effects.append_applied(ClassicGroup::tombstone(&id));
-            groups.groups.insert(GroupId::clone(&id), Group::Consumer(ConsumerGroup::default(), Sessions::default()));
-        }
-        Before::Nothing => {
-            groups.groups.insert(GroupId::clone(&id), Group::Consumer(ConsumerGroup::default(), Sessions::default()));
-        }
-    }
+    let admitted = admit::admit(group, &id, request, size_max, &member_id)?;
+    begin(groups, &id, cx.now, before, effects);
     let Some((group, sessions, mut step)) = groups.consumer_step(&id, cx.now, effects) else {
         return Err(Refusal::new(ErrorCode::UnknownServerError, "the group was just made and is not there"));
     };
     carry_out(group, sessions, &mut step, cx, request, &member_id, admitted)
+}
+
+/// Puts a consumer group in the place of what was there.
+fn begin(groups: &mut Groups, id: &GroupId, now: Now, before: Before, effects: &mut Effects<Groups>) {
+    let (group, creation) = match before {
+        Before::Consumers => return,
+        Before::Nothing | Before::EmptyClassic => (ConsumerGroup::default(), Vec::new()),
+        Before::Classic(upgraded) => {
+            let creation = upgraded.creation(id);
+            (*upgraded, creation)
+        }
+    };
+    if let Some(Group::Classic(mut classic)) =
+        groups.groups.insert(GroupId::clone(id), Group::Consumer(group, Sessions::default()))
+    {
+        classic.dissolve(effects);
+        effects.append_applied(ClassicGroup::tombstone(id));
+    }
+    if creation.is_empty() {
+        return;
+    }
+    creation.into_iter().for_each(|record| effects.append_applied(record));
+    let Some((group, sessions, mut step)) = groups.consumer_step(id, now, effects) else { return };
+    step.journal("a member joins by the consumer protocol: the classic group becomes a consumer group".to_owned());
+    for (id, member) in group.members() {
+        let session_ms = member.classic.as_ref().map_or(0, |classic| classic.session_timeout_ms);
+        sessions.keep_alive(&mut step, id, session_ms);
+    }
 }
 
 /// Does what an admitted heartbeat asks for.

@@ -1,7 +1,7 @@
 //! Members that go: by their own word, for a while, or because they are fenced.
 
 use super::admit::{check_static, unknown_member};
-use super::{ConsumerGroup, LEAVE_STATIC, Member, OwnedPartitions, Sessions, Step, records};
+use super::{ConsumerGroup, LEAVE_STATIC, Member, OwnedPartitions, Sessions, Step, convert, records};
 use crate::groups::{Group, GroupId, Groups, RequestContext};
 use base::{ErrorCode, Refusal};
 use protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
@@ -9,6 +9,7 @@ use protocol::messages::consumer_group_heartbeat_response::ConsumerGroupHeartbea
 use rsm::{Effects, Now};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A heartbeat that says goodbye.
 pub(super) fn by_heartbeat(
@@ -61,7 +62,17 @@ fn leave_for_a_while(group: &mut ConsumerGroup, step: &mut Step<'_>, id: &str) {
     step.record(group, record);
 }
 
-/// Takes members out: their partitions are free, and the next epoch begins.
+/// Members that go from a group.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Going<'a> {
+    /// They leave or are fenced.
+    Out(&'a BTreeSet<String>),
+    /// A static member whose place a member of the classic protocol takes.
+    Replaced(&'a str),
+}
+
+/// Takes members out: their partitions are free, and the next epoch begins. When only members of the classic protocol stay, the group
+/// becomes a classic one.
 pub(super) fn remove(
     groups: &mut Groups,
     id: &GroupId,
@@ -70,13 +81,46 @@ pub(super) fn remove(
     why: String,
     effects: &mut Effects<Groups>,
 ) {
-    let Some((group, sessions, mut step)) = groups.consumer_step(id, now, effects) else { return };
+    let settings = Arc::clone(&groups.settings);
+    let Some((group, _, mut step)) = groups.consumer_step(id, now, effects) else { return };
     if gone.is_empty() {
         return;
     }
     step.journal(why);
+    if convert::is_downgrade(group, Going::Out(gone), &settings) {
+        let why = "only members of the classic protocol stay: the group becomes a classic one".to_owned();
+        match downgrade(groups, id, now, gone, Some(why), effects) {
+            Ok(()) => return,
+            // What a member has said cannot be read: its group goes on as it is, without those who have gone.
+            Err(refusal) => groups.journal.event(id, now, refusal.to_string()),
+        }
+    }
+    let Some((group, sessions, mut step)) = groups.consumer_step(id, now, effects) else { return };
     fence(group, sessions, &mut step, gone);
     step.settle(group);
+}
+
+/// The group becomes a classic one of those who stay, and rebalances when there is a reason for it.
+///
+/// # Errors
+/// When what members have said of themselves cannot be read; nothing has happened then.
+pub(super) fn downgrade(
+    groups: &mut Groups,
+    id: &GroupId,
+    now: Now,
+    leaving: &BTreeSet<String>,
+    rebalance: Option<String>,
+    effects: &mut Effects<Groups>,
+) -> Result<(), Refusal> {
+    let Some(Group::Consumer(group, _)) = groups.groups.get(id) else { return Ok(()) };
+    let classic = convert::downgraded(id, group, leaving, &groups.image, now)?;
+    group.tombstones(id).into_iter().for_each(|record| effects.append_applied(record));
+    effects.append_applied(classic.record(id));
+    groups.groups.insert(GroupId::clone(id), Group::Classic(classic));
+    if let Some((group, mut step)) = groups.classic_step(id, now, effects) {
+        group.begin(&mut step, rebalance);
+    }
+    Ok(())
 }
 
 fn fence(group: &mut ConsumerGroup, sessions: &mut Sessions, step: &mut Step<'_>, gone: &BTreeSet<String>) {

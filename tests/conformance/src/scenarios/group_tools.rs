@@ -19,7 +19,11 @@ pub(super) fn records_are_kafkas(scene: &Scene<'_>) -> Result<(), Fault> {
         let plan = scene
             .plan_of(kind)?
             .with("group.initial.rebalance.delay.ms", "100")
-            .with("offsets.topic.num.partitions", "1");
+            .with("offsets.topic.num.partitions", "1")
+            .with("group.consumer.min.heartbeat.interval.ms", "100")
+            .with("group.consumer.heartbeat.interval.ms", "100")
+            // When a target is computed must not depend on the clock.
+            .with("group.consumer.assignment.interval.ms", "0");
         let node = plan.start(scene)?;
         scene.java(|java| java.peer(&["group-script", &node.address]))?;
         node.stop()?;
@@ -31,9 +35,13 @@ pub(super) fn records_are_kafkas(scene: &Scene<'_>) -> Result<(), Fault> {
     }
     let dump = || format!("Kafka:\n{}\nthe node:\n{}", kafkas.join("\n"), ours.join("\n"));
     ensure(kafkas.len() == ours.len(), || format!("{} records and {}; {}", kafkas.len(), ours.len(), dump()))?;
-    // Group metadata, offsets, and tombstones of both.
+    let all = kafkas.join("\n");
     ensure(kafkas.len() >= 15, dump)?;
-    contains(&kafkas.join("\n"), &["\"type\":\"2\"", "\"type\":\"1\"", "<DELETE>", "static-one", "\"first\""])?;
+    contains(&all, &["<DELETE>", "static-one", "\"first\"", "\"classicMemberMetadata\":{"])?;
+    // Group metadata, offsets, and every kind of record of a consumer group that is written today.
+    for kind in ["1", "2", "3", "5", "6", "7", "8", "16"] {
+        contains(&all, &[&format!("{{\"type\":\"{kind}\"")])?;
+    }
     scene.figure(&format!("{} records alike", ours.len()));
     Ok(())
 }
@@ -49,10 +57,22 @@ fn decoded(scene: &Scene<'_>, plan: &Plan) -> Result<Vec<String>, Fault> {
         // The sequence is the place in the batch: Kafka counts it although these batches have no producer.
         let lines = dumped.lines().filter_map(|line| line.strip_prefix("| offset: ")?.split_once(" headerKeys: "));
         records.extend(lines.map(|(head, record)| {
+            let head = head.split_once(' ').map_or("", |(_offset, head)| head);
             normalised(&format!("{} {record}", head.split(" sequence: ").next().unwrap_or_default()))
         }));
     }
+    // A target is written member by member, and a group of several removed so, in the order of a hash map.
+    let is_one_kind = |a: &String, b: &String| kind(a).is_some_and(|of| OF_MEMBERS.contains(&of)) && kind(a) == kind(b);
+    records.chunk_by_mut(is_one_kind).for_each(<[String]>::sort_unstable);
     Ok(records)
+}
+
+/// Kinds of records that stand one after the other for several members: subscription, target and what each has.
+const OF_MEMBERS: [&str; 3] = ["5", "7", "8"];
+
+/// The kind of a record as its decoded key tells it.
+fn kind(line: &str) -> Option<&str> {
+    line.split_once("key: {\"type\":\"")?.1.split('"').next()
 }
 
 /// Times as T, ids as I, a group's members sorted: Kafka writes them in the order of a hash map.
@@ -97,15 +117,28 @@ fn elements(text: &str) -> (Vec<&str>, &str) {
 /// Place, length and replacement of the next time or id.
 fn next_varying(text: &str) -> Option<(usize, usize, &'static str)> {
     let number = |at: usize| text[at..].bytes().take_while(u8::is_ascii_digit).count();
-    let times = ["CreateTime: ", "imestamp\":"].into_iter().filter_map(|name| {
-        let found = text.match_indices(name).map(|(at, _)| at + name.len()).find(|at| number(*at) > 2)?;
+    // Times, hashes over topic ids, and places in the metadata log.
+    let numbers = [
+        ("CreateTime: ", 3),
+        ("imestamp\":", 3),
+        ("\"metadataHash\":", 3),
+        ("\"metadataHash\":-", 3),
+        ("\"version\":", 1),
+    ];
+    let times = numbers.into_iter().filter_map(|(name, digits)| {
+        let found = text.match_indices(name).map(|(at, _)| at + name.len()).find(|at| number(*at) >= digits)?;
         Some((found, number(found), "T"))
     });
     let uuid = (0..text.len().saturating_sub(35)).find(|at| is_uuid(&text.as_bytes()[*at..*at + 36]));
     let topic = "\"topicId\":\"";
     let topic_id = text.match_indices(topic).map(|(at, _)| at + topic.len()).find(|at| !text[*at..].starts_with("I\""));
     let topic_id = topic_id.map(|at| (at, text[at..].find('"').unwrap_or(0), "I"));
-    times.chain(uuid.map(|at| (at, 36, "I"))).chain(topic_id).min()
+    // Members of KIP-848 have ids without dashes.
+    let member = "\"memberId\":\"";
+    let quoted = |at: usize| text[at..].find('"').unwrap_or(0);
+    let member_id = text.match_indices(member).map(|(at, _)| at + member.len()).find(|at| quoted(*at) == 22);
+    let member_id = member_id.map(|at| (at, 22, "I"));
+    times.chain(uuid.map(|at| (at, 36, "I"))).chain(topic_id).chain(member_id).min()
 }
 
 fn is_uuid(bytes: &[u8]) -> bool {
@@ -205,6 +238,10 @@ mod tests {
         assert_eq!(normalised(r#"{"topicId":"I042W2uEToKgiPnbgu9xAA"}"#), r#"{"topicId":"I"}"#);
         let ids = "one-0b1f7f2e-1111-2222-3333-444455556666 two-0b1f7f2e-1111-2222-3333-444455556666";
         assert_eq!(normalised(ids), "one-I two-I");
+        let modern =
+            r#"{"memberId":"abcdefghijklmnopqrstuv","metadataHash":-12345,"version":"0","data":{"version":7}}"#;
+        assert_eq!(normalised(modern), r#"{"memberId":"I","metadataHash":-T,"version":"0","data":{"version":T}}"#);
+        assert_eq!(super::kind(r#"x key: {"type":"16","data":{}}"#), Some("16"));
         let members = |order: &str| normalised(&format!(r#"{{"members":[{order}],"x":1}}"#));
         assert_eq!(members(r#"{"b":[1,[2]]},{"a":{"c":[]}}"#), r#"{"members":[{"a":{"c":[]}},{"b":[1,[2]]}],"x":1}"#);
         assert_eq!(members(""), r#"{"members":[],"x":1}"#);
