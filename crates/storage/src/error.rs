@@ -21,6 +21,11 @@ impl DiskError {
     pub(crate) fn on<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> DiskError + use<'a> {
         move |source| DiskError { action, path: path.to_owned(), source: Arc::new(source) }
     }
+
+    /// As [`DiskError::on`], for a path that is only made when it is needed: the hot paths allocate nothing for it.
+    pub(crate) fn at(action: &'static str, path: impl FnOnce() -> PathBuf) -> impl FnOnce(std::io::Error) -> DiskError {
+        move |source| DiskError { action, path: path(), source: Arc::new(source) }
+    }
 }
 
 /// Why a log cannot be opened or maintained.

@@ -1,15 +1,18 @@
 //! The sparse indexes beside a segment: offset to position, timestamp to offset, and the aborted transactions.
 //!
 //! New entries gather in memory and are written in order, a page at a time; old ones are looked up by reading, never by mapping:
-//! a mapped sparse file costs milliseconds and megabytes. There is no checksum, as in Kafka: a doubtful index is rebuilt.
+//! a mapped sparse file costs milliseconds and megabytes. The page that was looked up last stays in memory, so that a reader who
+//! goes on where it was costs no system call. There is no checksum, as in Kafka: a doubtful index is rebuilt.
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
 use base::{Offset, ProducerId, Timestamp};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Entries that gather in memory before they are written: one page of offset entries.
+/// Entries that gather in memory before they are written, and that are read at once: one page of offset entries.
 const TAIL_MAX: usize = 512;
+/// Bytes of the largest page, of time entries.
+const PAGE_BYTES_MAX: usize = TAIL_MAX * 12;
 
 /// An entry of a sparse index.
 pub(crate) trait IndexEntry: Copy {
@@ -136,18 +139,34 @@ fn ascending<E: IndexEntry>(entries: impl Iterator<Item = E>) -> Vec<E> {
     kept
 }
 
+fn shorter() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the index is shorter than it was")
+}
+
 /// One sparse index: what is on disk and what still gathers.
 #[derive(Clone, Debug)]
 pub(crate) struct Index<E> {
     on_disk: usize,
     tail: Vec<E>,
     last: Option<E>,
+    /// Entries as they are on disk, from the one at `.0` on: where the last look-up ended.
+    page: (usize, Vec<E>),
+}
+
+/// What a page says of the last entry for which something holds.
+enum InPage<E> {
+    /// It is this one.
+    Found(E),
+    /// It comes before the page, and there may be none.
+    Before,
+    /// It is the page's last or comes after it.
+    After,
 }
 
 impl<E: IndexEntry> Index<E> {
     /// An index without entries.
     pub(crate) fn empty() -> Self {
-        Self { on_disk: 0, tail: Vec::new(), last: None }
+        Self { on_disk: 0, tail: Vec::new(), last: None, page: (0, Vec::new()) }
     }
 
     /// The index in a file of `len` bytes; its last entry is read. `None` when the file cannot be trusted.
@@ -156,7 +175,7 @@ impl<E: IndexEntry> Index<E> {
         if !len.is_multiple_of(E::SIZE as u64) {
             return Ok(None);
         }
-        let mut index = Self { on_disk, tail: Vec::new(), last: None };
+        let mut index = Self { on_disk, ..Self::empty() };
         if on_disk > 0 {
             index.last = Some(index.read_entry(disk, path, on_disk - 1)?);
         }
@@ -174,8 +193,7 @@ impl<E: IndexEntry> Index<E> {
         let mut bytes = [0_u8; 16];
         let read = file.read_at(&mut bytes[..E::SIZE], (at * E::SIZE) as u64).map_err(DiskError::on("read", path))?;
         if read < E::SIZE {
-            let cut = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the index is shorter than it was");
-            return Err(DiskError::on("read", path)(cut));
+            return Err(DiskError::on("read", path)(shorter()));
         }
         Ok(E::get(&bytes))
     }
@@ -190,13 +208,18 @@ impl<E: IndexEntry> Index<E> {
     }
 
     /// Adds an entry when it is beyond the last.
-    pub(crate) fn append(&mut self, disk: &dyn Disk, path: &Path, entry: E) -> Result<(), DiskError> {
+    pub(crate) fn append(
+        &mut self,
+        disk: &dyn Disk,
+        path: impl FnOnce() -> PathBuf,
+        entry: E,
+    ) -> Result<(), DiskError> {
         if self.last.is_some_and(|last| entry.key() <= last.key()) {
             return Ok(());
         }
         self.tail.push(entry);
         self.last = Some(entry);
-        if self.tail.len() >= TAIL_MAX { self.flush(disk, path) } else { Ok(()) }
+        if self.tail.len() >= TAIL_MAX { self.flush(disk, &path()) } else { Ok(()) }
     }
 
     /// Writes what gathers. The file is not synced: after a crash the index is rebuilt.
@@ -214,15 +237,20 @@ impl<E: IndexEntry> Index<E> {
     }
 
     /// The last entry whose key is at most `key`.
-    pub(crate) fn floor(&self, disk: &dyn Disk, path: &Path, key: i64) -> Result<Option<E>, DiskError> {
+    pub(crate) fn floor(
+        &mut self,
+        disk: &dyn Disk,
+        path: impl FnOnce() -> PathBuf,
+        key: i64,
+    ) -> Result<Option<E>, DiskError> {
         self.floor_by(disk, path, |entry| entry.key() <= key)
     }
 
     /// The last entry of those at the beginning for which `holds` holds.
     pub(crate) fn floor_by(
-        &self,
+        &mut self,
         disk: &dyn Disk,
-        path: &Path,
+        path: impl FnOnce() -> PathBuf,
         holds: impl Fn(E) -> bool,
     ) -> Result<Option<E>, DiskError> {
         let in_tail = self.tail.partition_point(|entry| holds(*entry));
@@ -238,20 +266,60 @@ impl<E: IndexEntry> Index<E> {
         if self.on_disk == 0 {
             return Ok(None);
         }
+        match self.in_page(&holds) {
+            InPage::Found(entry) => return Ok(Some(entry)),
+            InPage::Before if self.page.0 == 0 && !self.page.1.is_empty() => return Ok(None),
+            InPage::Before | InPage::After => {}
+        }
+        let path = &path();
         let file = disk.open(path, OpenMode::Read).map_err(DiskError::on("open", path))?;
-        let (mut low, mut high) = (0, self.on_disk);
-        let mut best = None;
+        // Most look-ups that leave the page go on to the next one.
+        if matches!(self.in_page(&holds), InPage::After) {
+            self.load_page(file.as_ref(), path, self.page.0 + self.page.1.len() - 1)?;
+            if let InPage::Found(entry) = self.in_page(&holds) {
+                return Ok(Some(entry));
+            }
+        }
+        let (mut low, mut high) = (0, self.on_disk.div_ceil(TAIL_MAX));
         while low < high {
             let middle = usize::midpoint(low, high);
-            let entry = Self::read_entry_of(file.as_ref(), path, middle)?;
-            if holds(entry) {
-                best = Some(entry);
+            if holds(Self::read_entry_of(file.as_ref(), path, middle * TAIL_MAX)?) {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        Ok(best)
+        self.load_page(file.as_ref(), path, low.saturating_sub(1) * TAIL_MAX)?;
+        let found = self.page.1.partition_point(|entry| holds(*entry));
+        Ok(found.checked_sub(1).map(|at| self.page.1[at]))
+    }
+
+    fn in_page(&self, holds: &impl Fn(E) -> bool) -> InPage<E> {
+        let (from, entries) = &self.page;
+        let found = entries.partition_point(|entry| holds(*entry));
+        match found.checked_sub(1) {
+            None => InPage::Before,
+            Some(at) if found < entries.len() || from + found == self.on_disk => InPage::Found(entries[at]),
+            Some(_) => InPage::After,
+        }
+    }
+
+    fn load_page(&mut self, file: &dyn DiskFile, path: &Path, from: usize) -> Result<(), DiskError> {
+        let mut bytes = [0_u8; PAGE_BYTES_MAX];
+        let want = &mut bytes[..(self.on_disk - from).min(TAIL_MAX) * E::SIZE];
+        let read = file.read_at(want, (from * E::SIZE) as u64).map_err(DiskError::on("read", path))?;
+        if read < want.len() {
+            return Err(DiskError::on("read", path)(shorter()));
+        }
+        self.page.0 = from;
+        self.page.1.clear();
+        self.page.1.extend(want.chunks_exact(E::SIZE).map(E::get));
+        Ok(())
+    }
+
+    /// Lets the page of the last look-up go.
+    pub(crate) fn release(&mut self) {
+        self.page = (0, Vec::new());
     }
 
     /// Drops the entries for which `beyond` holds, from the end.
@@ -261,6 +329,7 @@ impl<E: IndexEntry> Index<E> {
         path: &Path,
         beyond: impl Fn(E) -> bool,
     ) -> Result<(), DiskError> {
+        self.release();
         while self.tail.last().is_some_and(|entry| beyond(*entry)) {
             self.tail.pop();
         }
@@ -280,3 +349,6 @@ impl<E: IndexEntry> Index<E> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

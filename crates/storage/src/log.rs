@@ -304,8 +304,8 @@ impl Log {
         let is_new = self.epochs.assign(header.leader_epoch, header.base_offset);
         self.epochs_dirty |= std::mem::take(&mut self.epoch_pending) || is_new;
         self.touched = true;
-        let (disk, interval) = (Arc::clone(&self.disk), self.config.index_interval_bytes);
-        self.active().append_to(disk.as_ref(), bytes, header, interval)?;
+        let segment = self.segments.last_mut().expect("a log has a segment");
+        segment.append(self.disk.as_ref(), &self.dir, bytes, header, self.config.index_interval_bytes)?;
         self.log_end = header.next_offset();
         self.note_producer(header, bytes)
     }
@@ -343,9 +343,8 @@ impl Log {
     }
 
     fn must_roll(&mut self, now: Timestamp, header: &BatchHeader) -> Result<bool, DiskError> {
-        let disk = Arc::clone(&self.disk);
-        let config = self.config.clone();
-        let Active { segment, dir } = self.active();
+        let Self { disk, dir, config, segments, .. } = self;
+        let segment = segments.last_mut().expect("a log has a segment");
         if segment.size == 0 {
             return Ok(false);
         }
@@ -439,12 +438,6 @@ impl Log {
 struct Active<'l> {
     segment: &'l mut Segment,
     dir: &'l Path,
-}
-
-impl Active<'_> {
-    fn append_to(self, disk: &dyn Disk, bytes: &[&[u8]], header: &BatchHeader, interval: u64) -> Result<(), DiskError> {
-        self.segment.append(disk, self.dir, bytes, header, interval)
-    }
 }
 
 /// The coordinator's epoch of a transaction marker, and whether it commits.

@@ -89,8 +89,10 @@ impl Segment {
         Ok(file)
     }
 
-    /// Lets the file go; it is opened again when needed.
+    /// Lets the file and what is kept of the indexes go; they are read again when needed.
     pub(crate) fn release(&mut self) {
+        self.offsets.release();
+        self.times.release();
         if self.dirty_from.is_none() {
             self.file = None;
         }
@@ -116,7 +118,7 @@ impl Segment {
         self.dirty_from.get_or_insert(self.size);
         self.is_unflushed = true;
         self.appended_from.get_or_insert(self.size);
-        file.write_all_at(bytes, self.size).map_err(DiskError::on("append to", &path(dir, self.base, "log")))?;
+        file.write_all_at(bytes, self.size).map_err(DiskError::at("append to", || path(dir, self.base, "log")))?;
         self.note(disk, dir, header, self.size, index_interval)?;
         self.size += header.size as u64;
         Ok(())
@@ -145,7 +147,8 @@ impl Segment {
         if self.bytes_since_index > index_interval {
             let relative_offset = self.relative(header.last_offset());
             let position = i32::try_from(position).expect("a segment is smaller than 2 GiB");
-            self.offsets.append(disk, &path(dir, self.base, "index"), OffsetEntry { relative_offset, position })?;
+            let entry = OffsetEntry { relative_offset, position };
+            self.offsets.append(disk, || path(dir, self.base, "index"), entry)?;
             self.note_time(disk, dir)?;
             self.bytes_since_index = 0;
         }
@@ -159,7 +162,7 @@ impl Segment {
             return Ok(());
         }
         let entry = TimeEntry { timestamp, relative_offset: self.relative(offset) };
-        self.times.append(disk, &path(dir, self.base, "timeindex"), entry)
+        self.times.append(disk, || path(dir, self.base, "timeindex"), entry)
     }
 
     /// Writes both indexes; `last` adds the closing time entry that a rolled or closed segment has.
@@ -186,8 +189,8 @@ impl Segment {
             return Ok(None);
         }
         let mut raw = [0_u8; BATCH_OVERHEAD];
-        let log = path(dir, self.base, "log");
-        let read = self.file(disk, dir)?.read_at(&mut raw, position).map_err(DiskError::on("read", &log))?;
+        let file = self.file(disk, dir)?;
+        let read = file.read_at(&mut raw, position).map_err(DiskError::at("read", || path(dir, self.base, "log")))?;
         Ok(Some(BatchHeader::parse(&raw[..read])?))
     }
 
@@ -208,10 +211,10 @@ impl Segment {
             }
             let inside = usize::try_from(position - start).unwrap_or(usize::MAX);
             if inside.saturating_add(BATCH_OVERHEAD) > len {
-                let log = path(dir, self.base, "log");
                 let want = usize::try_from(self.size - position).unwrap_or(SCAN).min(SCAN);
                 let file = self.file(disk, dir)?;
-                len = file.read_at(&mut window[..want], position).map_err(DiskError::on("read", &log))?;
+                let read = file.read_at(&mut window[..want], position);
+                len = read.map_err(DiskError::at("read", || path(dir, self.base, "log")))?;
                 start = position;
             }
             let inside = usize::try_from(position - start).unwrap_or(usize::MAX);
@@ -235,15 +238,17 @@ impl Segment {
         Ok(self.scan(disk, dir, from, |header| header.base_offset >= offset)?.map_or(self.size, |found| found.position))
     }
 
-    fn position_before(&self, disk: &dyn Disk, dir: &Path, offset: Offset) -> Result<u64, DiskError> {
-        let entry = self.offsets.floor(disk, &path(dir, self.base, "index"), offset.0 - self.base.0)?;
+    fn position_before(&mut self, disk: &dyn Disk, dir: &Path, offset: Offset) -> Result<u64, DiskError> {
+        let base = self.base;
+        let entry = self.offsets.floor(disk, || path(dir, base, "index"), offset.0 - base.0)?;
         Ok(entry.map_or(0, |entry| u64::try_from(entry.position).unwrap_or(0)))
     }
 
     /// Where a batch begins that lies at most at `position`: the last one that the index tells, else the segment's start.
-    pub(crate) fn batch_before(&self, disk: &dyn Disk, dir: &Path, position: u64) -> Result<u64, DiskError> {
+    pub(crate) fn batch_before(&mut self, disk: &dyn Disk, dir: &Path, position: u64) -> Result<u64, DiskError> {
         let begin = |entry: OffsetEntry| u64::try_from(entry.position).unwrap_or(0);
-        let entry = self.offsets.floor_by(disk, &path(dir, self.base, "index"), |entry| begin(entry) <= position)?;
+        let base = self.base;
+        let entry = self.offsets.floor_by(disk, || path(dir, base, "index"), |entry| begin(entry) <= position)?;
         Ok(entry.map_or(0, begin))
     }
 
@@ -283,7 +288,8 @@ impl Segment {
         time: Timestamp,
     ) -> Result<Option<Located>, ReadError> {
         // Entries at most `time - 1` only say that everything up to them is older.
-        let entry = self.times.floor(disk, &path(dir, self.base, "timeindex"), time.0.saturating_sub(1))?;
+        let base = self.base;
+        let entry = self.times.floor(disk, || path(dir, base, "timeindex"), time.0.saturating_sub(1))?;
         let from = entry.map_or(self.base, |entry| Offset(self.base.0 + i64::from(entry.relative_offset)));
         let position = self.position_before(disk, dir, from)?;
         self.scan(disk, dir, position, |header| header.max_timestamp >= time)
