@@ -181,7 +181,7 @@ impl<S: Service> Connection<S> {
         if !self.may_take_frames() {
             return Ok(moved);
         }
-        match self.input.receive(&self.stream, cx) {
+        match self.input.receive(&mut self.stream, cx) {
             Ok(Received::Nothing) => {}
             Ok(Received::Bytes(bytes)) => {
                 self.wiring.options.observer.bytes_in(bytes);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// A reply that is not ready yet. `None` closes the connection.
 pub type Pending = Pin<Box<dyn Future<Output = Option<Outgoing>>>>;
 
-/// A wait until a range of a file is in memory.
+/// A wait until a range of a file is in memory. It is kept until the range is sent, and then dropped.
 pub type Warming = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Answers frames. One value serves all connections of one loop.
@@ -140,6 +140,11 @@ pub trait SendFile: fmt::Debug + Send + Sync {
 
     /// Brings a range into memory, which may take long; what fails will fail again when it is sent.
     fn read_ahead(&self, position: u64, len: usize) {
+        let _ = (position, len);
+    }
+
+    /// Says that a range that was brought into memory need not stay there.
+    fn drop_behind(&self, position: u64, len: usize) {
         let _ = (position, len);
     }
 

@@ -130,6 +130,7 @@ impl Background {
             }
             partition.release_files();
         }
+        self.broker.cold_reads.let_go();
     }
 
     /// Removes what was renamed long enough ago.

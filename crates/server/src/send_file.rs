@@ -28,6 +28,10 @@ impl SendFile for SegmentFile {
         let _met_again = self.file.read_ahead(position, len);
     }
 
+    fn drop_behind(&self, position: u64, len: usize) {
+        self.file.drop_behind(position, len);
+    }
+
     fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize> {
         self.file.read_at(buf, position)
     }

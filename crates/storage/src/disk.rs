@@ -77,7 +77,7 @@ pub trait DiskFile: Send + Sync + Debug {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
-    /// Whether a range can be read without waiting for a device, as far as a few probes tell; true where the system does not say.
+    /// Whether a range can be read without waiting for a device; true where the system does not say.
     fn is_in_memory(&self, position: u64, len: usize) -> bool {
         let _ = (position, len);
         true
@@ -89,6 +89,11 @@ pub trait DiskFile: Send + Sync + Debug {
     fn read_ahead(&self, position: u64, len: usize) -> io::Result<()> {
         let _ = (position, len);
         Ok(())
+    }
+    /// Says that a range will not be read again soon, so that it need not push other pages out of memory. A hint, without effect where
+    /// the system knows none.
+    fn drop_behind(&self, position: u64, len: usize) {
+        let _ = (position, len);
     }
     /// The system's handle, for sendfile; `None` for a file that is none of the system's.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
@@ -181,17 +186,25 @@ pub trait Disk: Send + Sync + Debug {
     }
 }
 
-/// The pieces of `bufs` as system slices, from `skip` bytes on and no more than `take` bytes.
-fn slices<'a>(bufs: &[&'a [u8]], mut skip: usize, mut take: usize) -> Vec<IoSlice<'a>> {
-    let mut out = Vec::with_capacity(bufs.len());
+/// Buffers of one write: a header and a payload, and some more. What is over goes with the next write.
+const SLICES_MAX: usize = 4;
+
+/// The pieces of `bufs` as system slices, from `skip` bytes on and no more than `take` bytes. Allocates nothing: every append comes here.
+fn slices<'a>(bufs: &[&'a [u8]], mut skip: usize, mut take: usize) -> ([IoSlice<'a>; SLICES_MAX], usize) {
+    let mut out = [IoSlice::new(&[]); SLICES_MAX];
+    let mut count = 0;
     for buf in bufs {
         let from = skip.min(buf.len());
         skip -= from;
         let len = (buf.len() - from).min(take);
-        take -= len;
         if len > 0 {
-            out.push(IoSlice::new(&buf[from..from + len]));
+            out[count] = IoSlice::new(&buf[from..from + len]);
+            take -= len;
+            count += 1;
+        }
+        if count == SLICES_MAX {
+            break;
         }
     }
-    out
+    (out, count)
 }

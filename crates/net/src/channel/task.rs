@@ -178,7 +178,7 @@ impl Task {
     }
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Result<bool, String> {
-        match self.input.receive(&self.stream, cx) {
+        match self.input.receive(&mut self.stream, cx) {
             Ok(Received::Nothing) => return Ok(false),
             Ok(Received::Bytes(_)) => {}
             Ok(Received::End) => return Err("the broker closed it".to_owned()),

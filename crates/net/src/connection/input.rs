@@ -2,9 +2,12 @@
 
 use crate::pool::{BUFFER_BYTES, Pool};
 use bytes::BufMut;
+use std::future::Future;
 use std::io;
 use std::ops::Range;
+use std::pin::pin;
 use std::task::{Context, Poll};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant};
 
@@ -97,27 +100,33 @@ impl<P: Pool> Input<P> {
     }
 
     /// Reads once. With nothing there and nothing half-read, the buffer goes back to the pool.
-    pub(crate) fn receive(&mut self, stream: &TcpStream, cx: &mut Context<'_>) -> io::Result<Received> {
-        loop {
-            match stream.poll_read_ready(cx) {
-                Poll::Ready(ready) => ready?,
-                Poll::Pending => {
-                    if self.buffer.is_empty() && self.buffer.capacity() > 0 {
-                        self.pool.give(std::mem::take(&mut self.buffer));
-                    }
-                    return Ok(Received::Nothing);
-                }
+    pub(crate) fn receive(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> io::Result<Received> {
+        if stream.poll_read_ready(cx)?.is_pending() {
+            self.release();
+            return Ok(Received::Nothing);
+        }
+        let room = self.make_room()?;
+        let mut limited = (&mut self.buffer).limit(room);
+        // Not `try_read_buf`: only this way the runtime takes a read that did not fill the room for the last one, and nobody calls the
+        // system to hear that there is no more.
+        let read = pin!(stream.read_buf(&mut limited)).poll(cx);
+        match read {
+            Poll::Ready(Ok(0)) => Ok(Received::End),
+            Poll::Ready(Ok(bytes)) => {
+                self.partial_since.get_or_insert_with(Instant::now);
+                Ok(Received::Bytes(bytes))
             }
-            let room = self.make_room()?;
-            match stream.try_read_buf(&mut (&mut self.buffer).limit(room)) {
-                Ok(0) => return Ok(Received::End),
-                Ok(bytes) => {
-                    self.partial_since.get_or_insert_with(Instant::now);
-                    return Ok(Received::Bytes(bytes));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => {
+                self.release();
+                Ok(Received::Nothing)
             }
+        }
+    }
+
+    fn release(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > 0 {
+            self.pool.give(std::mem::take(&mut self.buffer));
         }
     }
 

@@ -10,8 +10,9 @@ use tokio::net::TcpStream;
 
 /// Buffers gathered into one send.
 const GATHER_MAX: usize = 64;
-/// File bytes of one slice; after each, other connections have their turn (16 MiB turns starve them).
-const SLICE_BYTES: usize = 256 * 1024;
+/// File bytes of one slice; after each, other connections have their turn: 0.1 to 0.4 ms (16 MiB turns starve them). Smaller ones cost
+/// three times the CPU: each ends in a push that wakes the reader (docs/internals/hot-path.md).
+const SLICE_BYTES: usize = 1024 * 1024;
 /// File bytes of one copy, for files that sendfile cannot take.
 const COPY_BYTES: usize = 64 * 1024;
 /// Replies with at most this many file bytes are copied into one send.
@@ -39,6 +40,8 @@ pub(crate) struct Output {
     warming: Option<Warming>,
     /// The slice at the cursor was found to be in memory, or brought there.
     warm: bool,
+    /// The wait that brought it: what it brought stays as long as this does.
+    brought: Option<Warming>,
 }
 
 impl Output {
@@ -116,7 +119,7 @@ impl Output {
             if warming.as_mut().poll(cx).is_pending() {
                 return false;
             }
-            self.warming = None;
+            self.brought = self.warming.take();
         }
         self.warm = true;
         true
@@ -143,8 +146,12 @@ impl Output {
         }
         let flags = if more { SendFlags::MORE | SendFlags::NOSIGNAL } else { SendFlags::NOSIGNAL };
         let sent = stream.try_io(Interest::WRITABLE, || {
-            let mut control = SendAncillaryBuffer::default();
-            rustix::net::sendmsg(stream, &slices[..count], &mut control, flags).map_err(io::Error::from)
+            let sent = match &slices[..count] {
+                // One buffer needs no message around it.
+                [one] => rustix::net::send(stream, one, flags),
+                many => rustix::net::sendmsg(stream, many, &mut SendAncillaryBuffer::default(), flags),
+            };
+            sent.map_err(io::Error::from)
         });
         let sent = sent.map_err(socket_error)?;
         self.advance_bytes(sent);
@@ -211,6 +218,7 @@ impl Output {
     fn advance_file(&mut self, sent: usize) {
         self.wire_len -= sent;
         self.warm = false;
+        self.brought = None;
         self.piece_bytes_sent += sent;
         let front = &self.queue[0];
         if self.piece_bytes_sent == front.files[self.pieces_sent].len {

@@ -11,13 +11,13 @@ async fn pair() -> (TcpStream, TcpStream) {
     (near.expect("connects"), far.expect("accepts").0)
 }
 
-async fn receive(input: &mut Input<Rc<BufferPool>>, stream: &TcpStream) -> Received {
+async fn receive(input: &mut Input<Rc<BufferPool>>, stream: &mut TcpStream) -> Received {
     std::future::poll_fn(|cx| Poll::Ready(input.receive(stream, cx))).await.expect("reads")
 }
 
 #[tokio::test]
 async fn s01_s03_memory_grows_only_with_bytes_received() {
-    let (mut near, far) = pair().await;
+    let (mut near, mut far) = pair().await;
     let mut input = Input::new(Rc::new(BufferPool::default()), 100 << 20);
     near.write_all(&(100_i32 << 20).to_be_bytes()).await.expect("writes");
     let mut sent = 4;
@@ -26,7 +26,7 @@ async fn s01_s03_memory_grows_only_with_bytes_received() {
         near.write_all(&[7; 10_000]).await.expect("writes");
         sent += 10_000;
         while received < sent {
-            match receive(&mut input, &far).await {
+            match receive(&mut input, &mut far).await {
                 Received::Bytes(bytes) => received += bytes,
                 other => {
                     assert_eq!(other, Received::Nothing);
@@ -42,25 +42,25 @@ async fn s01_s03_memory_grows_only_with_bytes_received() {
 
 #[tokio::test]
 async fn s13_an_idle_connection_holds_no_buffer() {
-    let (mut near, far) = pair().await;
+    let (mut near, mut far) = pair().await;
     let pool = Rc::new(BufferPool::default());
     let mut input = Input::new(Rc::clone(&pool), 1 << 20);
     near.write_all(&[0, 0, 0, 2, 1, 2, 0]).await.expect("writes");
-    while receive(&mut input, &far).await == Received::Nothing {
+    while receive(&mut input, &mut far).await == Received::Nothing {
         tokio::task::yield_now().await;
     }
     let frame = input.next_frame().expect("valid").expect("complete");
     assert_eq!(input.bytes(frame), [1, 2]);
     assert_eq!(input.next_frame(), Ok(None));
     input.rest();
-    assert_eq!(receive(&mut input, &far).await, Received::Nothing);
+    assert_eq!(receive(&mut input, &mut far).await, Received::Nothing);
     assert!(input.buffer.capacity() > 0, "half a size is held");
     near.write_all(&[0, 0, 1, 9]).await.expect("writes");
-    while receive(&mut input, &far).await == Received::Nothing {
+    while receive(&mut input, &mut far).await == Received::Nothing {
         tokio::task::yield_now().await;
     }
     assert!(input.next_frame().expect("valid").is_some());
     input.rest();
-    assert_eq!(receive(&mut input, &far).await, Received::Nothing);
+    assert_eq!(receive(&mut input, &mut far).await, Received::Nothing);
     assert_eq!(input.buffer.capacity(), 0);
 }

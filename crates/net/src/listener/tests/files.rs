@@ -125,10 +125,10 @@ async fn a_file_that_ends_too_early_closes_the_connection_instead_of_lying() {
 
 #[tokio::test]
 async fn kafka_7504_a_cold_slice_waits_for_its_warming_and_stalls_nobody_else() {
-    let content = content(600_000);
+    let content = content(2_300_000);
     let gate = Rc::new(Gate::default());
     let service = Rc::new(Script { warming_gate: Some(Rc::clone(&gate)), ..Script::default() });
-    let expected = answer(&service, &[4, 0], &[(os_file(&content), 0, 600_000)], &content);
+    let expected = answer(&service, &[4, 0], &[(os_file(&content), 0, 2_300_000)], &content);
     serving(options(), Rc::clone(&service), async |running: Running| {
         let mut cold = running.connect().await;
         let mut hot = running.connect().await;
