@@ -165,7 +165,8 @@ impl Background {
 pub(crate) fn checkpoint(broker: &Broker, at: usize, name: &str) -> Result<(), DiskError> {
     let handle = &broker.log_dirs[at];
     let mut offsets: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
-    for partition in broker.partitions.in_dir(at) {
+    let partitions = broker.partitions.in_dir(at);
+    for partition in &partitions {
         let (recovery_point, high_watermark, log_start) = partition.checkpoints();
         let offset = match name {
             checkpoint_name::RECOVERY_POINT => recovery_point,
@@ -179,5 +180,10 @@ pub(crate) fn checkpoint(broker: &Broker, at: usize, name: &str) -> Result<(), D
     if name == checkpoint_name::RECOVERY_POINT && handle.dir.path() == broker.config.metadata_log_dir {
         offsets.insert(TopicPartition::new(METADATA_TOPIC, 0), broker.quorum.recovery_point());
     }
-    handle.dir.store_checkpoint(name, &OffsetCheckpoint(offsets))
+    let checkpoint = OffsetCheckpoint(offsets);
+    handle.dir.store_checkpoint(name, &checkpoint)?;
+    if name == checkpoint_name::LOG_START {
+        partitions.iter().for_each(|partition| partition.log_start_kept(&checkpoint));
+    }
+    Ok(())
 }

@@ -102,6 +102,12 @@ impl Committer {
         self.woken.notify_one();
     }
 
+    /// Lets go of who waits, without committing them: they hold the committer, which holds them.
+    pub(crate) fn abandon(&self) {
+        let waiting = std::mem::take(&mut self.queue.lock().dirty);
+        drop(waiting);
+    }
+
     /// Commits rounds until [`Committer::close`]; the body of the committer's thread. The first disk error is told to `lost`, and every
     /// member is failed from then on: a second sync would succeed and lie (R25).
     pub(crate) fn run(&self, sync: &dyn Fn(&[SyncTicket]) -> Result<(), DiskError>, lost: &dyn Fn(&DiskError)) {

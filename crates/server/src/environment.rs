@@ -3,7 +3,7 @@
 use base::{Clock, Monotonic, Timestamp};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use storage::{Disk, RealDisk};
+use storage::{Disk, LeftOut, RealDisk};
 
 /// The outside of a node.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Environment {
     pub network: Network,
     /// Where its randomness begins.
     pub seed: u64,
+    /// Measures of recovery that it leaves out: none, but in negative controls.
+    pub left_out: LeftOut,
 }
 
 /// How clients reach a node.
@@ -34,7 +36,13 @@ impl Environment {
         let clock = RealClock::start();
         let now = u64::try_from(clock.wall().0).unwrap_or(0);
         let seed = now ^ (u64::from(std::process::id()) << 32) ^ clock.nanos_of_start;
-        Self { clock: Arc::new(clock), disk: Arc::new(RealDisk), network: Network::Sockets, seed }
+        Self {
+            clock: Arc::new(clock),
+            disk: Arc::new(RealDisk),
+            network: Network::Sockets,
+            seed,
+            left_out: LeftOut::default(),
+        }
     }
 }
 

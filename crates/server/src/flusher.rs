@@ -9,6 +9,7 @@ use crate::partition::Partition;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use storage::{DiskError, checkpoint_name};
+use tokio::sync::oneshot;
 
 /// What a flusher is to do next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(crate) struct Wanted {
     retire: bool,
     /// Recovery points are to move and to be written.
     checkpoint: bool,
+    /// Log starts are to be written, for those who wait for it.
+    log_starts: bool,
     closing: bool,
 }
 
@@ -25,6 +28,8 @@ pub(crate) struct Wanted {
 pub(crate) struct Flusher {
     wanted: Mutex<Wanted>,
     woken: Condvar,
+    /// Who waits for log starts to be written: one a request, so bounded by the requests in flight.
+    waiting: Mutex<Vec<oneshot::Sender<bool>>>,
 }
 
 impl Flusher {
@@ -38,6 +43,15 @@ impl Flusher {
     pub(crate) fn want_checkpoint(&self) {
         self.wanted.lock().checkpoint = true;
         self.woken.notify_one();
+    }
+
+    /// Asks for the log starts to be written; says whether they were, since DeleteRecords moves a start for good or not at all.
+    pub(crate) fn want_log_starts(&self) -> oneshot::Receiver<bool> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.lock().push(sender);
+        self.wanted.lock().log_starts = true;
+        self.woken.notify_one();
+        receiver
     }
 
     /// Lets [`Flusher::run`] return; what is still wanted is left to the stop.
@@ -59,30 +73,44 @@ impl Flusher {
                 }
                 std::mem::take(&mut *wanted)
             };
-            wanted.carry_out(broker, at);
+            self.carry_out(wanted, broker, at);
         }
     }
 
     /// One turn without a thread: does what is wanted by now.
     pub(crate) fn step(&self, broker: &Broker, at: usize) {
         let wanted = std::mem::take(&mut *self.wanted.lock());
-        wanted.carry_out(broker, at);
+        self.carry_out(wanted, broker, at);
     }
-}
 
-impl Wanted {
-    fn carry_out(self, broker: &Broker, at: usize) {
+    fn carry_out(&self, wanted: Wanted, broker: &Broker, at: usize) {
         let handle = &broker.log_dirs[at];
-        if handle.is_offline() {
-            return;
+        // Before the starts are looked at: who comes later is told the next time.
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        let done = if handle.is_offline() { Ok(false) } else { wanted.carry_out(broker, at, handle).map(|()| true) };
+        for waiter in waiting {
+            let _unheard = waiter.send(done.as_ref().is_ok_and(|done| *done));
         }
-        let done = if self.checkpoint { move_recovery_points(broker, at, handle) } else { Ok(()) };
-        // A flush has synced most segments, which makes this cheap.
-        let done = done.and_then(|()| if self.retire { handle.write_ahead.retire().map(drop) } else { Ok(()) });
         if let Err(error) = done {
             // R25: what failed to reach the disk is lost, and a second attempt would say otherwise.
             handle.committer.break_with(&error);
         }
+    }
+}
+
+impl Wanted {
+    fn carry_out(self, broker: &Broker, at: usize, handle: &LogDirHandle) -> Result<(), DiskError> {
+        if self.log_starts {
+            checkpoint(broker, at, checkpoint_name::LOG_START)?;
+        }
+        if self.checkpoint {
+            move_recovery_points(broker, at, handle)?;
+        }
+        // A flush has synced most segments, which makes this cheap.
+        if self.retire {
+            handle.write_ahead.retire()?;
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,9 @@ use protocol::messages::describe_producers_response::ProducerState;
 use record::{Codec, Compression, ProducePolicy, TimestampType, ValidBatch};
 use replication::Leader;
 use std::sync::{Arc, Weak};
-use storage::{AppendError, Appended, Deletion, DiskError, FlushTicket, Log, LogConfig, ReadError, SyncTicket};
+use storage::{
+    AppendError, Appended, Deletion, DiskError, FlushTicket, Log, LogConfig, OffsetCheckpoint, ReadError, SyncTicket,
+};
 use tokio::sync::Notify;
 
 pub(crate) use read::{ReadOutcome, ReadRequest};
@@ -49,6 +51,8 @@ struct State {
     leader: Leader,
     config: Arc<TopicConfig>,
     isr_count: usize,
+    /// Where DeleteRecords wants the log to start.
+    wanted_start: Offset,
     /// First offset of this leader's epoch: nothing is told of a log before its own epoch is committed (R45).
     epoch_start: Offset,
     queued: bool,
@@ -106,6 +110,7 @@ impl Partition {
             leader,
             config,
             isr_count: 1,
+            wanted_start: Offset::ZERO,
             queued: false,
             deleted: false,
             commits: Vec::new(),
@@ -311,13 +316,14 @@ impl Partition {
         self.state.lock().log.size_bytes()
     }
 
-    /// Recovery point, high watermark and log start, for the checkpoints.
+    /// Recovery point, high watermark and log start, for the checkpoints: the start that is wanted, which counts once it is written.
     pub(crate) fn checkpoints(&self) -> (Offset, Offset, Offset) {
         let state = self.state.lock();
-        (state.log.recovery_point(), state.leader.high_watermark(), state.log.log_start())
+        let log_start = state.log.log_start().max(state.wanted_start);
+        (state.log.recovery_point(), state.leader.high_watermark(), log_start)
     }
 
-    /// Moves the log start up to `before`, or to the high watermark; returns the new start.
+    /// Wants the log start moved up to `before`, or to the high watermark, and says where to. It moves once its checkpoint is written.
     pub(crate) fn delete_records(&self, before: Option<Offset>) -> Result<Offset, Refusal> {
         let mut state = self.state.lock();
         state.leader.check(LeaderEpoch::NONE)?;
@@ -331,7 +337,20 @@ impl Partition {
             ));
         }
         let high_watermark = state.leader.high_watermark();
-        state.log.delete_records(before.unwrap_or(high_watermark), high_watermark)
+        let wanted = before.unwrap_or(high_watermark);
+        state.log.check_start(wanted, high_watermark)?;
+        state.wanted_start = state.wanted_start.max(wanted);
+        Ok(wanted)
+    }
+
+    /// The log start of `checkpoint` is on disk.
+    pub(crate) fn log_start_kept(&self, checkpoint: &OffsetCheckpoint) {
+        let Some(start) = checkpoint.0.get(&self.tp).copied() else { return };
+        let mut state = self.state.lock();
+        let high_watermark = state.leader.high_watermark();
+        if let Err(refusal) = state.log.delete_records(start, high_watermark) {
+            tracing::error!(partition = %self.tp, %refusal, "the log start cannot be moved");
+        }
     }
 
     /// Drops what retention no longer keeps, rolls what is old, forgets idle producers.
@@ -430,6 +449,7 @@ pub(crate) fn log_config(config: &TopicConfig, producer_id_expiration_ms: i64) -
         file_delete_delay_ms: config.file_delete_delay_ms,
         producer_id_expiration_ms,
         decompressed_bytes_max: config.decompressed_bytes_max,
+        left_out: storage::LeftOut::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use replication::Leader;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use storage::{LogConfig, LogError, LogOptions};
+use storage::{LeftOut, LogConfig, LogError, LogOptions};
 
 /// A partition's folder that was found at start.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Found {
 pub(crate) struct Partitions {
     node: NodeId,
     fsync: bool,
+    /// What opening a log leaves out, in negative controls.
+    left_out: LeftOut,
     dirs: Arc<Vec<LogDirHandle>>,
     by_id: RwLock<BTreeMap<(Uuid, i32), Arc<Partition>>>,
     /// Folders that no partition has been opened from yet.
@@ -41,11 +43,13 @@ impl Partitions {
         config: &NodeConfig,
         dirs: Arc<Vec<LogDirHandle>>,
         found: BTreeMap<TopicPartition, Found>,
+        left_out: LeftOut,
         rng: SeededRng,
     ) -> Self {
         Self {
             node: NodeId(config.node_id),
             fsync: config.fsync,
+            left_out,
             dirs,
             by_id: RwLock::new(BTreeMap::new()),
             found: Mutex::new(found),
@@ -137,7 +141,8 @@ impl Partitions {
         registration: &PartitionRegistration,
     ) -> Result<Arc<Partition>, LogError> {
         let tp = TopicPartition::new(Arc::clone(name), index);
-        let (topic, log_config) = resolve(config, image, name);
+        let (topic, mut log_config) = resolve(config, image, name);
+        log_config.left_out = self.left_out;
         let found = self.found.lock().remove(&tp);
         let at = found.as_ref().map_or_else(|| self.choose_dir(registration), |found| found.dir);
         let handle = &self.dirs[at];

@@ -104,7 +104,7 @@ pub fn commit(
         how = Committed::Files;
     }
     for dir in dirs {
-        disk.sync_dir(dir).map_err(DiskError::on("sync the folder", dir))?;
+        sync_folder(disk, dir)?;
         how = if how == Committed::Nothing { Committed::Files } else { how };
     }
     Ok(how)
@@ -159,5 +159,14 @@ pub fn flush_names(disk: &dyn Disk, root: &Path, tickets: &[FlushTicket]) -> Res
     if dirs.len() > SYNCS_MAX {
         return sync_filesystem(disk, root).map(drop);
     }
-    dirs.iter().try_for_each(|dir| disk.sync_dir(dir).map_err(DiskError::on("sync the folder", dir)))
+    dirs.iter().try_for_each(|dir| sync_folder(disk, dir))
+}
+
+/// Makes the names of a log's folder durable. A folder that is gone was renamed since, with its topic's removal: nothing in it matters any
+/// more, and the log dir is none the worse.
+fn sync_folder(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+    match disk.sync_dir(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(DiskError::on("sync the folder", dir)(error)),
+        _ => Ok(()),
+    }
 }

@@ -95,6 +95,14 @@ pub trait DiskFile: Send + Sync + Debug {
     fn drop_behind(&self, position: u64, len: usize) {
         let _ = (position, len);
     }
+    /// Lets go of what is in memory and not waiting to be written, so that the next read tells what the device holds. After a sync that
+    /// failed, memory holds what the device never got, marked as written (fsyncgate).
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn drop_cache(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// The system's handle, for sendfile; `None` for a file that is none of the system's.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 }

@@ -25,7 +25,8 @@ pub use epochs::{EpochEntry, LeaderEpochs};
 pub use error::{AppendError, DiskError, LogError, ReadError};
 pub use index::{OffsetEntry, TimeEntry, TxnEntry};
 pub use log::{
-    Appended, Deletion, FoundTimestamp, Log, LogConfig, LogOptions, Recovery, Slice, log_file_name, offset_of_file,
+    Appended, Deletion, FoundTimestamp, LeftOut, Log, LogConfig, LogOptions, Recovery, Slice, log_file_name,
+    offset_of_file,
 };
 pub use mem_disk::{DiskFault, FaultyMemDisk};
 pub use producers::{ProducerBatch, ProducerEntry, ProducerRefusal, ProducerStates};

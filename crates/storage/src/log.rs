@@ -27,6 +27,17 @@ pub(crate) use read::read_topic_id;
 pub use read::{FoundTimestamp, Slice};
 pub use retain::Deletion;
 
+/// Measures of recovery that are left out, so that a test can show that it would notice. The product leaves out none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Indexes above the recovery point are taken as they are found.
+    pub index_rebuild: bool,
+    /// A torn tail stays where it is.
+    pub torn_tail_cut: bool,
+    /// Producers are what the last snapshot says.
+    pub producer_replay: bool,
+}
+
 /// The settings of a log, from its topic's configs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -52,6 +63,8 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: i64,
     /// `max.decompressed.message.bytes`: what one record of a compressed batch may hold when it is looked up by time.
     pub decompressed_bytes_max: usize,
+    /// Nothing, but in negative controls.
+    pub left_out: LeftOut,
 }
 
 impl Default for LogConfig {
@@ -69,6 +82,7 @@ impl Default for LogConfig {
             file_delete_delay_ms: 60_000,
             producer_id_expiration_ms: 86_400_000,
             decompressed_bytes_max: i32::MAX as usize - 8,
+            left_out: LeftOut::default(),
         }
     }
 }

@@ -299,6 +299,11 @@ impl DiskFile for MemFile {
         Ok(hold(&self.shared).files[self.number].live.len() as u64)
     }
 
+    fn drop_cache(&self) -> io::Result<()> {
+        hold(&self.shared).files[self.number].drop_cache();
+        Ok(())
+    }
+
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }

@@ -1,7 +1,9 @@
-//! DeleteRecords (KIP-107): moves a partition's log start offset up; segments below it go with the next retention pass.
+//! DeleteRecords (KIP-107): moves a partition's log start offset up, answered once that is on disk; segments below it go with the next
+//! retention pass.
 
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
+use crate::partition::Partition;
 use base::{ErrorCode, Offset, Refusal};
 use net::Reply;
 use protocol::messages::delete_records_request::{DeleteRecordsRequest, DeleteRecordsTopic};
@@ -9,37 +11,76 @@ use protocol::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsResponse, DeleteRecordsTopicResult,
 };
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Asks for the high watermark as the new log start.
 const HIGH_WATERMARK: i64 = -1;
 
-pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &DeleteRecordsRequest<'_>) -> Reply {
-    let topics = request.topics.iter().filter(|topic| !topic.partitions.is_empty());
-    let topics = topics.map(|topic| (topic, last_words(topic))).map(|(topic, last)| DeleteRecordsTopicResult {
-        name: Cow::Borrowed(&topic.name),
-        partitions: topic
-            .partitions
-            .iter()
-            .enumerate()
-            // The last word on a partition counts, and is answered once.
-            .filter(|(at, wanted)| last.get(&wanted.partition_index) == Some(at))
-            .map(|(_, wanted)| {
-                let blank = DeleteRecordsPartitionResult {
-                    partition_index: wanted.partition_index,
-                    ..DeleteRecordsPartitionResult::default()
-                };
-                match delete_before(broker, &topic.name, wanted.partition_index, wanted.offset) {
-                    Ok(low) => DeleteRecordsPartitionResult { low_watermark: low.0, ..blank },
-                    Err(refusal) => {
-                        DeleteRecordsPartitionResult { low_watermark: -1, error_code: refusal.code.code(), ..blank }
-                    }
+/// A partition whose new start is still to be written.
+struct Wanted {
+    partition: Arc<Partition>,
+    start: Offset,
+    /// Where its answer stands in the response.
+    topic: usize,
+    index: usize,
+}
+
+pub(crate) fn handle(broker: &Arc<Broker>, to: ReplyTo, request: &DeleteRecordsRequest<'_>) -> Reply {
+    let mut response = DeleteRecordsResponse::default();
+    let mut wanted = Vec::new();
+    for topic in request.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
+        let last = last_words(topic);
+        // The last word on a partition counts, and is answered once.
+        let counting = topic.partitions.iter().enumerate();
+        let counting = counting.filter(|(at, asked)| last.get(&asked.partition_index) == Some(at));
+        let mut partitions = Vec::new();
+        for (_, asked) in counting {
+            let blank = DeleteRecordsPartitionResult {
+                partition_index: asked.partition_index,
+                low_watermark: -1,
+                ..DeleteRecordsPartitionResult::default()
+            };
+            match want_start(broker, &topic.name, asked.partition_index, asked.offset) {
+                Ok((partition, start)) => {
+                    wanted.push(Wanted { partition, start, topic: response.topics.len(), index: partitions.len() });
+                    partitions.push(blank);
                 }
-            })
-            .collect(),
-        ..DeleteRecordsTopicResult::default()
-    });
-    to.now(&DeleteRecordsResponse { topics: topics.collect(), ..DeleteRecordsResponse::default() })
+                Err(refusal) => {
+                    partitions.push(DeleteRecordsPartitionResult { error_code: refusal.code.code(), ..blank })
+                }
+            }
+        }
+        response.topics.push(DeleteRecordsTopicResult {
+            name: Cow::Owned(topic.name.to_string()),
+            partitions,
+            ..DeleteRecordsTopicResult::default()
+        });
+    }
+    if wanted.is_empty() {
+        return to.now(&response);
+    }
+    let dirs: BTreeSet<usize> = wanted.iter().map(|wanted| wanted.partition.dir).collect();
+    let kept: Vec<_> = dirs.into_iter().map(|dir| (dir, broker.log_dirs[dir].flusher.want_log_starts())).collect();
+    Reply::Later(Box::pin(async move {
+        let mut codes = BTreeMap::new();
+        for (dir, kept) in kept {
+            // The request's timeout is for other replicas; this is the leader's own work, which Kafka does at once.
+            let code = if kept.await == Ok(true) { ErrorCode::None } else { ErrorCode::KafkaStorageError };
+            codes.insert(dir, code);
+        }
+        for Wanted { partition, start, topic, index } in wanted {
+            let answer = &mut response.topics[topic].partitions[index];
+            let low_watermark = partition.log_start_offset();
+            match codes.get(&partition.dir) {
+                Some(ErrorCode::None) if low_watermark >= start => answer.low_watermark = low_watermark.0,
+                // It was removed in the meantime.
+                Some(ErrorCode::None) | None => answer.error_code = ErrorCode::UnknownTopicOrPartition.code(),
+                Some(code) => answer.error_code = code.code(),
+            }
+        }
+        to.later(&response)
+    }))
 }
 
 /// Where each partition of a topic is named for the last time.
@@ -47,7 +88,7 @@ fn last_words(topic: &DeleteRecordsTopic<'_>) -> BTreeMap<i32, usize> {
     topic.partitions.iter().enumerate().map(|(at, wanted)| (wanted.partition_index, at)).collect()
 }
 
-fn delete_before(broker: &Broker, topic: &str, index: i32, offset: i64) -> Result<Offset, Refusal> {
+fn want_start(broker: &Broker, topic: &str, index: i32, offset: i64) -> Result<(Arc<Partition>, Offset), Refusal> {
     let partition = broker.partition_by_name(topic, index)?;
     if broker.is_internal(topic) {
         return Err(Refusal::new(
@@ -63,5 +104,6 @@ fn delete_before(broker: &Broker, topic: &str, index: i32, offset: i64) -> Resul
             return Err(Refusal::new(ErrorCode::OffsetOutOfRange, why));
         }
     };
-    partition.delete_records(before)
+    let start = partition.delete_records(before)?;
+    Ok((partition, start))
 }

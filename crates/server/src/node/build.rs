@@ -86,8 +86,13 @@ fn assemble(
     let (directory_id, recovery_point, clean) = dirs.metadata;
     let mut loaded = crate::quorum::load(&environment.disk, config, directory_id, controller, recovery_point, clean)?;
     let bootstrap = std::mem::take(&mut loaded.bootstrap);
-    let partitions =
-        Arc::new(Partitions::new(config, Arc::clone(&dirs.handles), dirs.found, SeededRng::new(rng.next_u64())));
+    let partitions = Arc::new(Partitions::new(
+        config,
+        Arc::clone(&dirs.handles),
+        dirs.found,
+        environment.left_out,
+        SeededRng::new(rng.next_u64()),
+    ));
     dirs.handles.iter().for_each(|handle| handle.watch(&partitions));
     let image = Arc::new(ArcSwap::from_pointee(MetadataImage::default()));
     let groups = GroupCoordinator::for_groups(

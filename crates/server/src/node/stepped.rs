@@ -182,6 +182,13 @@ impl SteppedNode {
     }
 }
 
+impl Drop for SteppedNode {
+    /// Leaves the node as after a crash.
+    fn drop(&mut self) {
+        self.broker.log_dirs.iter().for_each(|handle| handle.committer.abandon());
+    }
+}
+
 impl SteppedConnection {
     /// Hands the node one frame, without its size.
     pub fn call(&mut self, frame: &[u8]) -> Reply {

@@ -7,7 +7,7 @@ use replication::Leader;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use storage::{Disk, FaultyMemDisk, Log, LogOptions, commit};
+use storage::{Disk, FaultyMemDisk, Log, LogOptions, OffsetCheckpoint, commit};
 
 fn partition(disk: &FaultyMemDisk, committer: &Arc<Committer>, index: i32) -> Arc<Partition> {
     let topic = Arc::new(TopicConfig::resolve(&|_| None, &BTreeMap::new()).unwrap());
@@ -74,4 +74,21 @@ fn r25_what_a_failed_sync_was_to_make_durable_is_never_visible() {
     assert_eq!(all[0].high_watermark(), Offset::ZERO);
     assert_eq!(all[0].is_committed(Offset(1)).unwrap_err().code, ErrorCode::KafkaStorageError);
     assert_eq!(all[1].append_internal(&batch(), Timestamp(0)).unwrap_err().code, ErrorCode::KafkaStorageError);
+}
+
+#[test]
+fn deleted_records_stay_until_the_new_start_is_written() {
+    let disk = FaultyMemDisk::new(1);
+    disk.create_dir(Path::new("/d")).unwrap();
+    let committer = Arc::new(Committer::default());
+    let all = [partition(&disk, &committer, 0)];
+    all[0].append_internal(&batch(), Timestamp(0)).unwrap();
+    assert_eq!(all[0].delete_records(Some(Offset(1))).unwrap_err().code, ErrorCode::OffsetOutOfRange);
+    settle(&disk, &committer, &all);
+    assert_eq!(all[0].delete_records(Some(Offset(1))).unwrap(), Offset(1));
+    // A crash here would find the old start, so nobody is shown the new one.
+    assert_eq!(all[0].log_start_offset(), Offset::ZERO);
+    assert_eq!(all[0].checkpoints().2, Offset(1));
+    all[0].log_start_kept(&OffsetCheckpoint(BTreeMap::from([(all[0].tp.clone(), Offset(1))])));
+    assert_eq!(all[0].log_start_offset(), Offset(1));
 }

@@ -78,6 +78,10 @@ impl DiskFile for RealFile {
         Ok(self.0.metadata()?.len())
     }
 
+    fn drop_cache(&self) -> io::Result<()> {
+        rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed).map_err(io::Error::from)
+    }
+
     /// cachestat counts pages that are still being read, too; those of one range arrive in order, so the last byte tells.
     fn is_in_memory(&self, position: u64, len: usize) -> bool {
         let end = position + len as u64;

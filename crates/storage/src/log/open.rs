@@ -7,7 +7,7 @@ use super::{Log, LogOptions, corrupt, offset_of_file};
 use crate::disk::{Disk, OpenMode};
 use crate::epochs::LeaderEpochs;
 use crate::error::{DiskError, LogError, ReadError};
-use crate::index::{Index, OffsetEntry};
+use crate::index::{Index, OffsetEntry, TimeEntry};
 use crate::producers::ProducerStates;
 use crate::segment::{Segment, path};
 use base::{LeaderEpoch, Offset};
@@ -201,6 +201,10 @@ impl Log {
         let disk = disk.as_ref();
         let base = self.segments[at].base;
         let log_path = path(&self.dir, base, "log");
+        // After a sync that failed, what memory holds is not what a power cut would leave (R25).
+        let file = self.segments[at].file(disk, &self.dir)?;
+        file.drop_cache().map_err(DiskError::on("drop from memory", &log_path))?;
+        let as_found = if self.config.left_out.index_rebuild { Some(self.indexes_as_found(base)?) } else { None };
         for suffix in ["index", "timeindex"] {
             let file = path(&self.dir, base, suffix);
             disk.open(&file, OpenMode::Truncate).map_err(DiskError::on("create", &file))?;
@@ -235,9 +239,24 @@ impl Log {
         recovery.scanned_bytes += position;
         segment.flush_indexes(disk, &self.dir, at + 1 < self.segments.len())?;
         debug_assert_eq!(position, file_size, "{}", log_path.display());
+        if let Some((Some(offsets), Some(times))) = as_found {
+            (segment.offsets, segment.times) = (offsets, times);
+        }
         self.segments[at] = segment;
         self.sync_indexes_of(base)?;
         Ok(Some(expected))
+    }
+
+    /// What a recovery that trusts indexes would go by (negative control).
+    fn indexes_as_found(&self, base: Offset) -> Result<IndexesAsFound, LogError> {
+        let len = |suffix: &str| -> Result<u64, LogError> {
+            let file = path(&self.dir, base, suffix);
+            let found = self.disk.read(&file).map_err(DiskError::on("read", &file))?;
+            Ok(found.map_or(0, |bytes| bytes.len() as u64))
+        };
+        let offsets = Index::load(self.disk.as_ref(), &path(&self.dir, base, "index"), len("index")?)?;
+        let times = Index::load(self.disk.as_ref(), &path(&self.dir, base, "timeindex"), len("timeindex")?)?;
+        Ok((offsets, times))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the state of the walk that found the damage")]
@@ -251,6 +270,10 @@ impl Log {
         what: &str,
         recovery: &mut Recovery,
     ) -> Result<(), LogError> {
+        if self.config.left_out.torn_tail_cut {
+            self.segments[at] = segment;
+            return Ok(());
+        }
         if flushed || expected < self.recovery_point {
             return Err(corrupt(path(&self.dir, segment.base, "log"), position, what));
         }
@@ -323,6 +346,9 @@ impl Log {
                 from = *offset;
                 is_found = true;
             }
+        }
+        if self.config.left_out.producer_replay {
+            return Ok(());
         }
         if from < self.log_end { self.replay_producers(from, rebuilt_from.unwrap_or(self.log_end)) } else { Ok(()) }
     }
@@ -441,6 +467,8 @@ fn as_log_error(error: ReadError, log: &Path) -> LogError {
         other => corrupt(log.to_owned(), 0, other),
     }
 }
+
+type IndexesAsFound = (Option<Index<OffsetEntry>>, Option<Index<TimeEntry>>);
 
 /// The files of a partition's folder.
 struct Files {

@@ -180,17 +180,20 @@ impl Log {
         read_topic_id(self.disk.as_ref(), &self.dir)
     }
 
-    /// Writes `partition.metadata`.
+    /// Writes `partition.metadata`; after a crash it is there whole or not at all, since a torn one would keep the log from being opened.
+    /// Its name is synced with the log's first records.
     ///
     /// # Errors
     /// Disk errors.
     pub fn write_topic_id(&mut self, id: base::Uuid) -> Result<(), DiskError> {
-        let file = self.dir.join("partition.metadata");
+        let (file, temporary) = (self.dir.join("partition.metadata"), self.dir.join("partition.metadata.tmp"));
         let text = format!("version: 0\ntopic_id: {id}");
-        let handle = self.disk.open(&file, OpenMode::Truncate).map_err(DiskError::on("create", &file))?;
-        handle.write_all_at(&[text.as_bytes()], 0).map_err(DiskError::on("write", &file))?;
+        let handle = self.disk.open(&temporary, OpenMode::Truncate).map_err(DiskError::on("create", &temporary))?;
+        handle.write_all_at(&[text.as_bytes()], 0).map_err(DiskError::on("write", &temporary))?;
+        handle.sync_data().map_err(DiskError::on("sync", &temporary))?;
+        self.disk.rename(&temporary, &file).map_err(DiskError::on("rename", &temporary))?;
         self.names_dirty = true;
-        handle.sync_data().map_err(DiskError::on("sync", &file))
+        Ok(())
     }
 }
 

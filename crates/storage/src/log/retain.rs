@@ -19,15 +19,24 @@ pub struct Deletion {
 }
 
 impl Log {
+    /// Checks that the log may start at `offset`.
+    ///
+    /// # Errors
+    /// OFFSET_OUT_OF_RANGE above the high watermark.
+    pub fn check_start(&self, offset: Offset, high_watermark: Offset) -> Result<(), Refusal> {
+        if offset > high_watermark {
+            let why = format!("offset {offset} is above the high watermark {high_watermark}");
+            return Err(Refusal::new(ErrorCode::OffsetOutOfRange, why));
+        }
+        Ok(())
+    }
+
     /// Moves the log start up to `offset`, which may not be above `high_watermark`.
     ///
     /// # Errors
     /// OFFSET_OUT_OF_RANGE above the high watermark.
     pub fn delete_records(&mut self, offset: Offset, high_watermark: Offset) -> Result<Offset, Refusal> {
-        if offset > high_watermark {
-            let why = format!("offset {offset} is above the high watermark {high_watermark}");
-            return Err(Refusal::new(ErrorCode::OffsetOutOfRange, why));
-        }
+        self.check_start(offset, high_watermark)?;
         self.log_start = self.log_start.max(offset);
         Ok(self.log_start)
     }

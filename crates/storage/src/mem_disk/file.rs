@@ -64,6 +64,12 @@ impl File {
         self.unsynced.clear();
     }
 
+    /// Forgets what is in memory and taken for written: a failed sync's bytes are gone then.
+    pub(super) fn drop_cache(&mut self) {
+        self.live.clone_from(&self.durable);
+        self.unsynced.iter().for_each(|change| apply(&mut self.live, change));
+    }
+
     /// Flips one bit on the platter and in memory.
     pub(super) fn flip(&mut self, at: usize, bit: u32) {
         for bytes in [&mut self.live, &mut self.durable] {

@@ -38,9 +38,19 @@ pub fn replay(disk: &dyn Disk, root: &Path) -> Result<Replayed, LogError> {
     replay_checked(disk, root, true)
 }
 
+/// After a sync that failed, what memory holds of a file is not what a power cut would leave (R25).
+fn forget(disk: &dyn Disk, file: &Path) -> Result<(), DiskError> {
+    let forgotten = disk.open(file, OpenMode::Read).and_then(|open| open.drop_cache());
+    match forgotten {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(DiskError::on("read", file)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// `verify` is false in a negative control only.
 pub(super) fn replay_checked(disk: &dyn Disk, root: &Path, verify: bool) -> Result<Replayed, LogError> {
     let file = root.join(WRITE_AHEAD_FILE);
+    forget(disk, &file)?;
     let bytes = disk.read(&file).map_err(DiskError::on("read", &file))?.unwrap_or_default();
     let mut replayed = Replayed::default();
     // Without a control nothing was ever confirmed by a block.

@@ -228,3 +228,61 @@ fn found_by_fuzzing_a_cut_that_a_damaged_index_leads_past_is_an_error() {
     let (mut log, _) = reopen(&disk, true, Offset(20)).unwrap();
     assert!(matches!(log.truncate_to(Offset(4)), Err(LogError::Corrupt { .. })), "the log ends at {}", log.log_end());
 }
+
+#[test]
+fn r22_a_topic_id_is_there_whole_or_not_at_all() {
+    let (mut whole, mut none) = (0, 0);
+    for seed in 0..60 {
+        let disk = FaultyMemDisk::new(seed);
+        let mut log = new_log(&disk);
+        disk.sync_dir(Path::new(DIR)).unwrap();
+        disk.cut_power_after(seed % 6);
+        log.write_topic_id(base::Uuid(7)).unwrap();
+        append(&mut log, 1, 20);
+        sync(&disk, &mut log);
+        let Some(after) = disk.take_cut() else { continue };
+        let (log, _) = reopen(&after, false, Offset::ZERO).unwrap();
+        match log.read_topic_id().expect("no torn file") {
+            Some(id) => whole += u32::from(id == base::Uuid(7)),
+            None => none += 1,
+        }
+    }
+    assert!(whole > 0 && none > 0, "{whole} {none}");
+}
+
+#[test]
+fn a_folder_that_is_renamed_before_its_sync_does_not_fail_the_log_dir() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    append(&mut log, 2, 20);
+    let ticket = log.ticket().unwrap().unwrap();
+    assert!(!ticket.dirs.is_empty());
+    // The topic is deleted between the ticket and its sync.
+    disk.rename(Path::new(DIR), Path::new("/d/t-0.00000000000000000000000000000007-delete")).unwrap();
+    crate::commit(&disk, Path::new("/d"), None, std::slice::from_ref(&ticket)).unwrap();
+}
+
+#[test]
+fn r25_after_a_failed_sync_recovery_goes_by_the_device_and_not_by_memory() {
+    let mut lost = 0;
+    for seed in 0..20 {
+        let disk = FaultyMemDisk::new(seed);
+        let mut log = new_log(&disk);
+        append(&mut log, 2, 20);
+        sync(&disk, &mut log);
+        append(&mut log, 3, 900);
+        let ticket = log.ticket().unwrap().unwrap();
+        disk.inject(crate::DiskFault::Sync, 0);
+        crate::commit(&disk, Path::new("/d"), None, std::slice::from_ref(&ticket)).unwrap_err();
+        drop(log);
+        // The process is started again; memory still holds all of it, marked as written.
+        let (mut log, _) = reopen(&disk, false, Offset::ZERO).unwrap();
+        sync(&disk, &mut log);
+        let shown = log.log_end();
+        let (mut after, _) = reopen(&disk.crash(), false, Offset::ZERO).unwrap();
+        assert_eq!(after.log_end(), shown, "what a start shows a power cut may not take");
+        expect_prefix(&mut after);
+        lost += u32::from(shown == Offset(2));
+    }
+    assert!(lost > 0, "no sync lost anything");
+}
