@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask codegen [--check] | book [--check] | tidy | test [STAGE] | crash | bench [WORKLOAD..] |
+//! Developer tasks: `cargo xtask codegen [--check] | book [--check] | tidy | test [STAGE] | crash | sim | bench [WORKLOAD..] |
 //! fuzz [TARGET..] [--seconds N] | ci`.
 
 mod bench;
@@ -25,8 +25,9 @@ fn main() -> ExitCode {
         "crash" => suite::run_crash(&root(), &rest),
         "bench" => bench::run(&root(), &rest),
         "fuzz" => fuzz::run(&root(), &rest),
+        "sim" => simulate(&rest),
         "ci" => ci::run(&root()),
-        other => Err(format!("`{other}` is not a task: try codegen, book, tidy, test, crash, bench, fuzz or ci")),
+        other => Err(format!("`{other}` is not a task: try codegen, book, tidy, test, crash, sim, bench, fuzz or ci")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,6 +36,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs the simulator, whose arguments are its own.
+fn simulate(args: &[String]) -> Result<(), String> {
+    let mut command = vec!["cargo", "run", "--quiet", "--profile", "release-lite", "--package", "sim", "--"];
+    command.extend(args.iter().map(String::as_str));
+    process::run(&root(), &command)
 }
 
 /// The workspace's folder.

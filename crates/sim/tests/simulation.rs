@@ -1,0 +1,54 @@
+//! A bounded run of the simulator: its own determinism, a few hundred seeds, and a negative control for each safety measure.
+
+use sim::{CONTROLS, Options, Seen, caught_by, run};
+
+const STEPS: u64 = 2_500;
+/// Seeds within which a node without one of its safety measures must be found out. Most take one; the last one seven.
+const CONTROL_SEEDS: u64 = 60;
+
+fn check(seeds: std::ops::Range<u64>) -> Seen {
+    let mut seen = Seen::default();
+    for seed in seeds {
+        let outcome = run(&Options::new(seed, STEPS));
+        if let Some(breach) = outcome.breach {
+            panic!("{}\nseed {seed}: {breach}\nreplay: cargo xtask sim --seed {seed}", outcome.trace);
+        }
+        seen.add(&outcome.seen);
+    }
+    seen
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in 0..12 {
+        let (first, second) = (run(&Options::new(seed, STEPS)), run(&Options::new(seed, STEPS)));
+        assert_eq!((first.hash, first.steps, &first.trace), (second.hash, second.steps, &second.trace), "seed {seed}");
+        assert_ne!(first.hash, run(&Options::new(seed + 1_000, STEPS)).hash);
+    }
+}
+
+#[test]
+fn everything_that_must_hold_holds_in_the_first_hundred_seeds() {
+    let seen = check(0..100);
+    // A simulator in which nothing happens finds nothing either.
+    assert!(seen.confirmed > 5_000 && seen.duplicates > 1_000 && seen.read > 20_000, "{seen:?}");
+    assert!(
+        seen.commits > 500 && seen.assignments > 100 && seen.metadata_changes > 200 && seen.deletions > 50,
+        "{seen:?}"
+    );
+    assert!(seen.power_cuts > 300 && seen.cuts_in_recovery > 100 && seen.kills > 100, "{seen:?}");
+    assert!(seen.clean_stops > 50 && seen.disk_faults > 5, "{seen:?}");
+}
+
+#[test]
+fn everything_that_must_hold_holds_in_the_second_hundred_seeds() {
+    check(100..200);
+}
+
+#[test]
+fn a_node_without_any_one_of_its_safety_measures_is_found_out() {
+    for control in CONTROLS {
+        let caught = caught_by(control, CONTROL_SEEDS, STEPS);
+        assert!(caught.is_some(), "{control:?} was not caught within {CONTROL_SEEDS} seeds");
+    }
+}
