@@ -33,6 +33,8 @@ pub(crate) use heartbeat::heartbeat;
 pub use member::{Member, MemberState, OwnedPartitions};
 pub(crate) use records::{group_of, is_tombstone};
 pub use regex::ResolvedRegex;
+#[cfg(test)]
+pub(crate) use step::OwnConfig;
 pub(crate) use step::{OwnConfigs, Step};
 
 use crate::assignor::TopicPartitions;

@@ -89,6 +89,7 @@ pub struct Groups {
     pub(crate) offsets: Offsets,
     pub(crate) journal: Journal,
     pub(crate) hashes: TopicHashes,
+    own_configs: OwnConfigs,
     /// The metadata offset at which topics were made last.
     new_topics_at: i64,
 }
@@ -104,6 +105,7 @@ impl Groups {
             offsets: Offsets::default(),
             journal: Journal::default(),
             hashes: TopicHashes::default(),
+            own_configs: OwnConfigs::of_image(&image),
             new_topics_at: image.provenance().offset.0,
             image,
         }
@@ -146,6 +148,7 @@ impl Groups {
         if topics.iter().any(is_new) {
             self.new_topics_at = image.provenance().offset.0;
         }
+        self.own_configs = OwnConfigs::of_image(&image);
         self.image = image;
         for (id, name) in deleted {
             self.offsets.tombstones_of_topic(id, &name).for_each(|record| effects.append(record));
@@ -198,7 +201,7 @@ impl Groups {
             id: Arc::clone(id),
             now,
             settings: &self.settings,
-            own: OwnConfigs::of(&self.image, id),
+            own: self.own_configs.of(id),
             image: &self.image,
             hashes: &mut self.hashes,
             new_topics_at: self.new_topics_at,

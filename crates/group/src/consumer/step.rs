@@ -9,35 +9,52 @@ use crate::record::Record;
 use base::Monotonic;
 use metadata::MetadataImage;
 use rsm::{Effects, Now};
+use std::collections::BTreeMap;
 
 /// Types of configs in the metadata.
 const BROKER_RESOURCE: i8 = 4;
 const GROUP_RESOURCE: i8 = 32;
 
-/// The configs that are set for a group itself, ms, and the dynamic one of all groups.
+/// The timeouts and intervals that are set for a group, ms.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct OwnConfigs {
+pub(crate) struct OwnConfig {
     session_timeout_ms: Option<i32>,
     heartbeat_interval_ms: Option<i32>,
     assignment_interval_ms: Option<i32>,
 }
 
+/// The configs of all groups that have some, and what is set for all of them: taken out of the metadata when it changes, since every
+/// heartbeat asks for them.
+#[derive(Debug, Default)]
+pub(crate) struct OwnConfigs {
+    by_group: BTreeMap<Box<str>, OwnConfig>,
+    /// Of the broker's configs only the interval is dynamic.
+    of_all: OwnConfig,
+}
+
 impl OwnConfigs {
-    pub(crate) fn of(image: &MetadataImage, group: &str) -> Self {
-        let mut own = Self::default();
-        // Of the broker's configs only this one is dynamic.
+    pub(crate) fn of_image(image: &MetadataImage) -> Self {
         let mut of_brokers = image.configs(BROKER_RESOURCE, "");
         let interval = of_brokers.find(|(name, _)| *name == "group.consumer.assignment.interval.ms");
-        own.assignment_interval_ms = interval.and_then(|(_, value)| value.trim().parse().ok());
-        for (name, value) in image.configs(GROUP_RESOURCE, group) {
-            match name {
-                "consumer.session.timeout.ms" => own.session_timeout_ms = value.parse().ok(),
-                "consumer.heartbeat.interval.ms" => own.heartbeat_interval_ms = value.parse().ok(),
-                "consumer.assignment.interval.ms" => own.assignment_interval_ms = value.parse().ok(),
-                _ => {}
+        let assignment_interval_ms = interval.and_then(|(_, value)| value.trim().parse().ok());
+        let of_all = OwnConfig { assignment_interval_ms, ..OwnConfig::default() };
+        let by_group = image.config_resources(GROUP_RESOURCE).map(|group| {
+            let mut own = of_all;
+            for (name, value) in image.configs(GROUP_RESOURCE, group) {
+                match name {
+                    "consumer.session.timeout.ms" => own.session_timeout_ms = value.parse().ok(),
+                    "consumer.heartbeat.interval.ms" => own.heartbeat_interval_ms = value.parse().ok(),
+                    "consumer.assignment.interval.ms" => own.assignment_interval_ms = value.parse().ok(),
+                    _ => {}
+                }
             }
-        }
-        own
+            (group.into(), own)
+        });
+        Self { by_group: by_group.collect(), of_all }
+    }
+
+    pub(crate) fn of(&self, group: &str) -> OwnConfig {
+        self.by_group.get(group).copied().unwrap_or(self.of_all)
     }
 }
 
@@ -47,7 +64,7 @@ pub(crate) struct Step<'a> {
     pub(crate) now: Now,
     pub(crate) settings: &'a Settings,
     pub(crate) image: &'a MetadataImage,
-    pub(crate) own: OwnConfigs,
+    pub(crate) own: OwnConfig,
     pub(crate) hashes: &'a mut TopicHashes,
     /// The metadata offset at which topics were made last.
     pub(crate) new_topics_at: i64,

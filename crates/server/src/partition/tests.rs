@@ -26,6 +26,23 @@ fn partition(disk: &FaultyMemDisk, committer: &Arc<Committer>, index: i32) -> Ar
     Arc::new(partition)
 }
 
+#[test]
+fn r32_what_an_idempotent_producer_is_told_never_makes_it_begin_its_sequences_anew() {
+    use super::append_refusal;
+    use storage::{AppendError, ProducerRefusal};
+    let damaged = || AppendError::Damaged(record::BatchError::InvalidLength(-1));
+    let fenced = ProducerRefusal::Fenced {
+        id: base::ProducerId(7),
+        current: base::ProducerEpoch(2),
+        got: base::ProducerEpoch(1),
+    };
+    let gap = ProducerRefusal::OutOfOrder { id: base::ProducerId(7), last: 5, got: 9 };
+    for error in [damaged(), AppendError::Producer(fenced), AppendError::Producer(gap)] {
+        assert_ne!(append_refusal(error).code, ErrorCode::UnknownServerError);
+    }
+    assert_eq!(append_refusal(damaged()).code, ErrorCode::KafkaStorageError);
+}
+
 fn batch() -> Vec<u8> {
     let mut builder = BatchBuilder::new(BatchOptions::default());
     builder.append(&NewRecord { value: Some(b"v"), ..NewRecord::default() });

@@ -14,8 +14,6 @@ use conformance::rig::Scene;
 /// For Kafka's formatting tool: what Thalweg does not serve yet.
 const FEATURES_OFF: &[&str] = &[
     "--feature",
-    "group.version=0",
-    "--feature",
     "transaction.version=0",
     "--feature",
     "share.version=0",
@@ -38,9 +36,15 @@ fn served(scene: &Scene<'_>, address: &str) -> Result<(String, String), Fault> {
         let offsets = java.tool("GetOffsetShell", &[&server[..], &["--topic", "rich-.*"]].concat())?;
         let earliest = java.tool("GetOffsetShell", &[&server[..], &["--topic", "rich-.*", "--time", "-2"]].concat())?;
         let groups = groups(java, address)?;
-        ensure(groups.contains("scripted script-a 0 4") && groups.contains("scripted Classic Empty"), || {
-            groups.clone()
-        })?;
+        for wanted in [
+            "scripted script-a 0 4",
+            "scripted Classic Empty",
+            "modern script-a 2 10",
+            "modern Consumer Empty",
+            "migrating Classic Empty",
+        ] {
+            ensure(groups.contains(wanted), || format!("no `{wanted}` in {groups}"))?;
+        }
         Ok((topics.join("\n"), format!("{offsets}{earliest}{groups}")))
     })
 }

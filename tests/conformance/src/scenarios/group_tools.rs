@@ -155,17 +155,27 @@ fn ask(java: &mut Java, address: &str, args: &[&str]) -> Result<String, Fault> {
 /// kafka-consumer-groups: list, describe, reset-offsets, delete-offsets, delete.
 pub(super) fn tool(scene: &Scene<'_>) -> Result<(), Fault> {
     let node = groups::plan(scene)?.start(scene)?;
-    let at = node.address.as_str();
     scene.java(|java| {
-        java.peer(&["create", at, "t", "2", "1"])?;
-        java.peer(&["produce-rich", at, "t", "2", "1000", "none"])
+        java.peer(&["create", &node.address, "t", "2", "1"])?;
+        java.peer(&["produce-rich", &node.address, "t", "2", "1000", "none"])
     })?;
-    let member = Member::start(scene, &java("java-range"), (at, "readers", "t"), 1, &[])?;
+    for (flavour, group_type, assignor) in
+        [("java-range", "Classic", "range"), ("java-consumer", "Consumer", "uniform")]
+    {
+        tool_on(scene, &node.address, flavour, [group_type, assignor]).during(flavour)?;
+    }
+    node.stop()
+}
+
+/// The tool on the group `readers` of this client, which it deletes in the end.
+fn tool_on(scene: &Scene<'_>, at: &str, flavour: &'static str, kind: [&str; 2]) -> Result<(), Fault> {
+    let [group_type, assignor] = kind;
+    let member = Member::start(scene, &java(flavour), (at, "readers", "t"), 1, &[])?;
     let ends = [(0, 500), (1, 500)].into();
     member.until(scene, "commit of the end", |lines| crate::members::has_reached(lines, &ends).then_some(()))?;
     scene.java(|java| {
         let listed = ask(java, at, &["--list", "--state", "--type"])?;
-        ensure(listed.lines().any(|line| words(line) == ["readers", "Classic", "Stable"]), || listed.clone())?;
+        ensure(listed.lines().any(|line| words(line) == ["readers", group_type, "Stable"]), || listed.clone())?;
         ensure(ask(java, at, &["--list", "--state", "Empty"])?.lines().all(|line| !line.contains("readers")), || {
             "a group with members is listed as empty".to_owned()
         })?;
@@ -176,15 +186,14 @@ pub(super) fn tool(scene: &Scene<'_>) -> Result<(), Fault> {
         let members = ask(java, at, &["--describe", "--group", "readers", "--members", "--verbose"])?;
         contains(&members, &["readers-1", "/127.0.0.1", "t:0,1"]).or_else(|_| contains(&members, &["t(0,1)"]))?;
         let state = ask(java, at, &["--describe", "--group", "readers", "--state"])?;
-        contains(&state, &["range", "Stable"])?;
+        contains(&state, &[assignor, "Stable"])?;
         refused(java, at, &["--delete", "--group", "readers"], "GroupNotEmptyException")?;
         let reset = ["--reset-offsets", "--group", "readers", "--topic", "t", "--to-earliest", "--execute"];
         let answer = java.tool_any(GROUPS_TOOL, None, &[&["--bootstrap-server", at], &reset[..]].concat())?;
         contains(&format!("{}{}", answer.stdout, answer.stderr), &["is inactive", "Stable"])
     })?;
     member.leave(scene)?;
-    scene.java(|java| resets(java, at))?;
-    node.stop()
+    scene.java(|java| resets(java, at))
 }
 
 fn words(line: &str) -> Vec<&str> {

@@ -2,7 +2,7 @@
 
 use crate::members::{Ends, Flavour, Member, flavours, has_reached, java, judge, partitions_read};
 use conformance::fault::{During, Fault, ensure};
-use conformance::node::{Node, Plan};
+use conformance::node::{Kind, Node, Plan};
 use conformance::process::now;
 use conformance::rig::Scene;
 use conformance::wire;
@@ -160,6 +160,49 @@ pub(super) fn node_killed(scene: &Scene<'_>) -> Result<(), Fault> {
         ensure(confirmed.iter().all(|(partition, offset)| ends[partition] >= *offset), || format!("{confirmed:?}"))?;
         scene.figure(&format!("{group_id}: {} records, {again} read again", ends.values().sum::<u64>()));
     }
+    node.stop()
+}
+
+/// Kafka takes the data dir over under living members of KIP-848, and gives it back: the log tells either broker what members have, so that
+/// they keep their partitions and read on.
+pub(super) fn brokers_change(scene: &Scene<'_>) -> Result<(), Fault> {
+    let first = plan(scene)?;
+    // It formats its folder by itself, and from then on has the ports that both brokers share.
+    first.start(scene)?.stop()?;
+    let first = first.configured();
+    let other = if first.kind == Kind::Thalweg { Kind::Kafka } else { Kind::Thalweg };
+    let mut node = first.start(scene)?;
+    begin_load(scene, &node)?;
+    let mut group = Group::new(java("java-consumer"));
+    for (index, partitions) in [(0, PARTITIONS), (1, 1)] {
+        group.join(scene, &node)?;
+        group.until_read(scene, index, 0, partitions)?;
+    }
+    for kind in [other, first.kind] {
+        let marks = [group.members[0].mark(scene)?, group.members[1].mark(scene)?];
+        node.stop()?;
+        node = first.taken_over_by(kind).start(scene).during(format!("{kind:?} takes over"))?;
+        for (index, mark) in marks.into_iter().enumerate() {
+            group.until_read(scene, index, mark, PARTITIONS / 2)?;
+            let since = group.members[index].lines().split_off(mark);
+            let noticed = ["lost", "revoked", "assigned"].map(|kind| of_kind(&since, kind).len());
+            ensure(noticed == [0; 3], || format!("with {kind:?} a member had to begin anew: {since:?}"))?;
+        }
+    }
+    let ends = end_load(scene, &node)?;
+    for member in &group.members {
+        let of_its = |lines: &[String]| {
+            let has: Vec<u32> = of_kind(lines, "assigned").iter().filter_map(|line| line[9..].parse().ok()).collect();
+            let gone: Vec<u32> = of_kind(lines, "revoked").iter().filter_map(|line| line[8..].parse().ok()).collect();
+            let its = ends.iter().filter(|(of, _)| has.contains(of) && !gone.contains(of));
+            has_reached(lines, &its.map(|(of, end)| (*of, *end)).collect()).then_some(())
+        };
+        member.until(scene, "commit of the end", of_its)?;
+    }
+    group.members.iter().try_for_each(|member| member.leave(scene))?;
+    let (again, committed) = group.judged(&ends)?;
+    ensure(committed == ends, || format!("committed {committed:?}, ends {ends:?}"))?;
+    scene.figure(&format!("{} records, {again} read again", ends.values().sum::<u64>()));
     node.stop()
 }
 

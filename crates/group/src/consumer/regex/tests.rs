@@ -2,7 +2,7 @@
 
 use super::{Follows, compile, follow, look_again, resolve, resolve_all};
 use crate::consumer::tests_support::{image, unescape};
-use crate::consumer::{ConsumerGroup, Member, OwnConfigs, ResolvedRegex, Sessions, Step, TopicHashes, records};
+use crate::consumer::{ConsumerGroup, Member, OwnConfig, ResolvedRegex, Sessions, Step, TopicHashes, records};
 use crate::journal::Journal;
 use crate::{Record, Settings};
 use base::{ErrorCode, Monotonic, Offset, Timestamp};
@@ -128,7 +128,7 @@ impl Play {
             now: at(wall_ms),
             settings: &self.settings,
             image: &self.image,
-            own: OwnConfigs::default(),
+            own: OwnConfig::default(),
             hashes: &mut self.hashes,
             new_topics_at: self.new_topics_at,
             journal: &mut self.journal,
