@@ -139,7 +139,8 @@ fn response(version: i16, found: Vec<(String, Found)>) -> FindCoordinatorRespons
     let one = coordinators.pop().unwrap_or_default();
     FindCoordinatorResponse {
         error_code: one.error_code,
-        error_message: one.error_message,
+        // Kafka spells out in these versions, and in no other, that there is no error.
+        error_message: if one.error_code == 0 { Some(Cow::Borrowed("NONE")) } else { one.error_message },
         node_id: one.node_id,
         host: one.host,
         port: one.port,

@@ -171,6 +171,8 @@ const UNORDERED: &[&str] = &[
     "partition_responses",
     "supported_features",
     "finalized_features",
+    "groups",
+    "topic_partitions",
 ];
 
 fn list(name: &str, values: &[Value], out: &mut String) {
@@ -215,6 +217,12 @@ fn shown(name: &str, value: &Value) -> Option<String> {
         ("host" | "cluster_id" | "log_dir", _) if matches!(value, Value::Text(text) if !text.is_empty()) => {
             hidden(name)
         }
+        // Made up by the broker.
+        ("member_id" | "leader", _) => match value {
+            // A UUID in Base64, or behind the client's id in hexadecimals.
+            Value::Text(text) if text.len() == 22 || text.len() > 36 => hidden("member"),
+            _ => None,
+        },
         // The words are ours; that there are some is Kafka's.
         ("error_message" | "batch_index_error_message" | "documentation", _) => match value {
             Value::Tuple(_, inside) if matches!(&inside[..], [Value::Text(text)] if text.is_empty()) => None,

@@ -20,7 +20,7 @@ const CLUSTER: &str = "4L6g3nShT-eMCtK--X86sw";
 /// The APIs whose rows of ApiVersions were recorded; one that is served later comes in with the next recording.
 const RECORDED: &[i16] = &[
     0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 42, 44, 47, 55, 57, 60, 61,
-    74, 75,
+    68, 69, 74, 75,
 ];
 
 /// Only what is served here, and the features of metadata and quorum: the rest of Kafka's list is of what this node does not serve yet.

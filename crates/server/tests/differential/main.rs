@@ -2,7 +2,8 @@
 //!
 //! `kafka-4.4.0.txt` is Kafka's transcript. Differences that are wanted stand in `differences.rs`, and nowhere else. To record Kafka again:
 //! `THALWEG_DIFFERENTIAL_RECORD=1 THALWEG_CONFORMANCE_TARGET=kafka cargo run -p conformance -- every_api`; without the first variable,
-//! Kafka is compared with what was recorded. `THALWEG_DIFFERENTIAL_TARGET=HOST:PORT` compares a fresh node that runs there.
+//! Kafka is compared with what was recorded. `THALWEG_DIFFERENTIAL_TARGET=HOST:PORT` compares a fresh node that runs there. With
+//! `THALWEG_DIFFERENTIAL_PAGE=FILE`, two live brokers are compared, that one and the Kafka at `THALWEG_DIFFERENTIAL_KAFKA`: `cargo xtask diff`.
 
 #![expect(
     clippy::type_complexity,
@@ -15,9 +16,11 @@ mod cluster;
 mod configs;
 mod controller;
 mod differences;
+mod groups;
 mod node;
 mod produce;
 mod read;
+mod report;
 mod restart;
 mod script;
 mod topics;
@@ -50,6 +53,7 @@ fn run(address: &str) -> Vec<(String, i16, String)> {
     read::leader_epochs(&mut script);
     read::delete_records(&mut script);
     cluster::describe_log_dirs(&mut script);
+    groups::groups(&mut script);
     configs::describe_configs(&mut script);
     configs::alter_configs(&mut script);
     configs::incremental_alter_configs(&mut script);
@@ -69,6 +73,9 @@ fn every_api_and_version_answers_as_kafka_does() {
         std::fs::write(golden(), HEADER.to_owned() + &transcript(&run(&kafka))).expect("the transcript is written");
         return;
     }
+    if let Ok(page) = std::env::var("THALWEG_DIFFERENTIAL_PAGE") {
+        return live(&page);
+    }
     let recorded = || parse(&std::fs::read_to_string(golden()).expect("the recorded transcript"));
     if let Ok(kafka) = std::env::var("THALWEG_DIFFERENTIAL_KAFKA") {
         assert!(recorded() == parse(&transcript(&run(&kafka))), "Kafka does not answer as it was recorded");
@@ -78,9 +85,23 @@ fn every_api_and_version_answers_as_kafka_does() {
         Ok(address) => run(&address),
         Err(_) => run(&node::OwnNode::start("differential").address()),
     };
-    let kafka = recorded();
-    let ours = parse(&transcript(&lines));
-    let (found, used) = compare(&kafka, &ours);
+    judge(&recorded(), &parse(&transcript(&lines)));
+}
+
+/// Two live brokers, and a page about them.
+fn live(page: &str) {
+    let address = |name: &str| std::env::var(name).expect("the address of a fresh broker");
+    let (kafka, target) = (address("THALWEG_DIFFERENTIAL_KAFKA"), address("THALWEG_DIFFERENTIAL_TARGET"));
+    let lines = |address: &str| parse(&transcript(&run(address)));
+    let (theirs, ours) = (lines(&kafka), lines(&target));
+    let text = report::page(&theirs, &ours, &report::served(&kafka), &report::served(&target));
+    std::fs::write(page, text).expect("the page is written");
+    judge(&theirs, &ours);
+}
+
+/// Nothing may differ that is not wanted, and everything wanted must.
+fn judge(kafka: &BTreeMap<(String, i16), String>, ours: &BTreeMap<(String, i16), String>) {
+    let (found, used) = compare(kafka, ours);
     let stale: Vec<_> = (0..differences::WANTED.len()).filter(|at| !used.contains(at)).collect();
     let stale: Vec<_> = stale.iter().map(|at| differences::WANTED[*at].0).collect();
     assert!(found.is_empty(), "{} steps differ:\n{}", found.len(), found.join("\n"));
@@ -98,7 +119,7 @@ fn explains_more(theirs: &str, ours: &str) -> bool {
     theirs.len() == ours.len() && theirs.into_iter().zip(ours).all(same)
 }
 
-/// The APIs that the steps are of; groups have their own transcripts.
+/// The APIs that the steps are of.
 const APIS: &[ApiKey] = &[
     ApiKey::Produce,
     ApiKey::Fetch,
@@ -121,6 +142,19 @@ const APIS: &[ApiKey] = &[
     ApiKey::DescribeProducers,
     ApiKey::ListConfigResources,
     ApiKey::DescribeTopicPartitions,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
+    ApiKey::FindCoordinator,
+    ApiKey::JoinGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::SyncGroup,
+    ApiKey::DescribeGroups,
+    ApiKey::ListGroups,
+    ApiKey::DeleteGroups,
+    ApiKey::OffsetDelete,
+    ApiKey::ConsumerGroupHeartbeat,
+    ApiKey::ConsumerGroupDescribe,
 ];
 
 #[test]

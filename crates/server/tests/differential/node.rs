@@ -75,6 +75,7 @@ fn properties(folder: &Path) -> Properties {
         ("transaction.state.log.num.partitions", "1"),
         ("share.coordinator.state.topic.replication.factor", "1"),
         ("share.coordinator.state.topic.min.isr", "1"),
+        ("group.initial.rebalance.delay.ms", "0"),
     ] {
         properties.set(name, value);
     }
@@ -96,9 +97,10 @@ fn format(folder: &Path) {
     };
     let now = Timestamp(1_790_000_000_000);
     let mut writer = SnapshotWriter::new(SnapshotId::BOOTSTRAP, now, now, Some(&Voters { voters: vec![voter] }));
-    let level =
-        FeatureLevelRecord { name: "metadata.version".into(), feature_level: 33, ..FeatureLevelRecord::default() };
-    writer.append(&MetadataRecord::FeatureLevel(level).encode_frame(0).expect("a record"));
+    for (name, feature_level) in [("metadata.version", 33), ("group.version", 1)] {
+        let level = FeatureLevelRecord { name: name.into(), feature_level, ..FeatureLevelRecord::default() };
+        writer.append(&MetadataRecord::FeatureLevel(level).encode_frame(0).expect("a record"));
+    }
     RealDisk
         .replace(&metadata_dir.join(SnapshotId::BOOTSTRAP.file_name()), &writer.finish())
         .expect("the bootstrap snapshot");

@@ -21,10 +21,8 @@ pub(crate) fn handle(
     let with_journal = request.unknown_tags.get(GROUP_JOURNAL).is_some();
     let with_operations = request.include_authorized_operations;
     let mut groups: Vec<DescribedGroup<'static>> = Vec::new();
-    let (named, nameless): (Vec<&str>, Vec<&str>) =
-        request.groups.iter().map(AsRef::as_ref).partition(|id: &&str| !id.is_empty());
-    groups.extend(nameless.into_iter().map(|id| failed(id, ErrorCode::InvalidGroupId)));
-    let (shards, homeless) = by_shard(broker, named.into_iter());
+    // The empty name is one, too: offsets can be committed for it.
+    let (shards, homeless) = by_shard(broker, request.groups.iter().map(AsRef::as_ref));
     groups.extend(homeless.into_iter().map(|id| failed(id, ErrorCode::NotCoordinator)));
     let asked: Vec<_> = shards
         .into_iter()

@@ -13,6 +13,9 @@ use protocol::messages::offset_delete_response::{
 use std::borrow::Cow;
 
 pub(crate) fn handle(broker: &Broker, session: &Session, to: ReplyTo, mut request: OffsetDeleteRequest<'_>) -> Reply {
+    if request.group_id.is_empty() {
+        return to.now(&refused(&Refusal::new(ErrorCode::InvalidGroupId, "a group has a name")));
+    }
     let image = broker.image();
     let mut unknown: Vec<OffsetDeleteResponseTopic<'static>> = Vec::new();
     request.topics.retain_mut(|topic| {
