@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask codegen [--check] | book [--check] | tidy | test [STAGE] | crash | sim | bench [WORKLOAD..] |
+//! Developer tasks: `cargo xtask codegen [--check] | book [--check] | tidy | test [STAGE] | diff | takeover | crash | sim | bench [WORKLOAD..] |
 //! fuzz [TARGET..] [--seconds N] | ci`.
 
 mod bench;
@@ -22,12 +22,16 @@ fn main() -> ExitCode {
         "book" => book::run(&root(), rest.iter().any(|arg| arg == "--check")),
         "tidy" => tidy::run(&root()),
         "test" => suite::run(&root(), &rest),
+        "diff" => suite::diff(&root()),
+        "takeover" => suite::takeover(&root()),
         "crash" => suite::run_crash(&root(), &rest),
         "bench" => bench::run(&root(), &rest),
         "fuzz" => fuzz::run(&root(), &rest),
         "sim" => simulate(&rest),
         "ci" => ci::run(&root()),
-        other => Err(format!("`{other}` is not a task: try codegen, book, tidy, test, crash, sim, bench, fuzz or ci")),
+        other => Err(format!(
+            "`{other}` is not a task: try codegen, book, tidy, test, diff, takeover, crash, sim, bench, fuzz or ci"
+        )),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -40,6 +40,23 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     close(&tally, std::env::var("CI").is_ok_and(|ci| ci == "true"))
 }
 
+/// The page that `cargo xtask diff` writes.
+const DIFFERENCES: &str = "docs/book/differences.md";
+/// Parts of the names of the scenarios in which one broker goes on with what the other has written.
+const TAKEOVERS: [&str; 5] = ["takes_over", "taken_over", "is_shared", "kafka_starts_on", "same_workload"];
+
+/// `cargo xtask diff`: our node and Apache Kafka side by side, and the page about it. Fails when a difference has no reason.
+pub(crate) fn diff(root: &Path) -> Result<(), String> {
+    process::run(root, &["cargo", "build", "--profile", "release-lite", "--package", "cli"])?;
+    process::run(root, &["cargo", "run", "--quiet", "--package", "conformance", "--", "--diff", DIFFERENCES])
+}
+
+/// `cargo xtask takeover`: one data dir, both brokers, both ways, and the files that the same workload makes of each.
+pub(crate) fn takeover(root: &Path) -> Result<(), String> {
+    let args: Vec<String> = ["conformance"].iter().chain(&TAKEOVERS).map(|word| (*word).to_owned()).collect();
+    run(root, &args)
+}
+
 /// `cargo xtask crash`: the crash rig alone, with its own arguments.
 pub(crate) fn run_crash(root: &Path, args: &[String]) -> Result<(), String> {
     let mut tally = Tally::default();

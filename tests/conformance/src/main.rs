@@ -2,9 +2,10 @@
 //!
 //! `cargo run -p conformance -- [--list] [NAME..]` runs the scenarios whose names contain one of the words (none: all), one after
 //! the other, each with its own node and data folder, and prints results in the form of cargo's test runner. It shares no code with
-//! what it tests. Environment: see `tests/conformance/README.md`.
+//! what it tests. `--diff PAGE` compares with Apache Kafka and writes what it found (`cargo xtask diff`). Environment: see `tests/conformance/README.md`.
 
 mod clients;
+mod diff;
 mod members;
 mod scenarios;
 mod table;
@@ -28,7 +29,11 @@ fn main() -> ExitCode {
         scenarios::ALL.iter().for_each(|(name, _)| println!("{name}"));
         return ExitCode::SUCCESS;
     }
-    match run(&words) {
+    let done = match &words[..] {
+        [flag, page] if flag == "--diff" => diff::run(std::path::Path::new(page)),
+        words => run(words),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(Fault::Failed(why) | Fault::Skipped(why)) => {

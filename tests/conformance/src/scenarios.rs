@@ -6,10 +6,11 @@ mod bulk;
 mod codecs;
 mod commands;
 mod crash;
-mod differential;
+pub(crate) mod differential;
 mod disk;
 mod exchange;
 mod figures;
+mod files;
 mod group_commands;
 mod group_figures;
 mod group_tools;
@@ -48,6 +49,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("dump_log_segments_reads_segments_and_indexes", disk::dump_log_segments),
     ("dump_log_segments_reads_the_metadata_log", disk::dump_metadata_log),
     ("storage_dump_reads_kafkas_files", disk::storage_dump_reads_kafka),
+    ("files_of_the_same_workload_are_alike", files::same_workload),
     ("kafka_takes_over_a_data_dir_and_gives_it_back", exchange::kafka_takes_over),
     ("a_data_dir_that_kafka_formatted_is_taken_over", exchange::kafka_formatted),
     ("a_data_dir_that_storage_format_made_is_shared", exchange::storage_format),

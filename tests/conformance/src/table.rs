@@ -176,7 +176,7 @@ impl Row {
                 _ => peer.ask(&command)?,
             };
             if said == ["created"] {
-                await_leaders(&command, &peer.address, until)?;
+                await_leaders(&command, &peer.address)?;
             }
             let said: Vec<String> =
                 said.iter().map(|line| timeless(&line.replace(&group, "$g").replace(&topic, "$t"))).collect();
@@ -189,7 +189,8 @@ impl Row {
 
 /// A new topic's partitions come up one after the other. Kafka takes a second batch of an idempotent producer where the first one came too
 /// early, and then refuses the first one for ever: so a topic is used when all of it is there.
-fn await_leaders(create: &str, address: &str, until: std::time::Instant) -> Result<(), Fault> {
+pub(crate) fn await_leaders(create: &str, address: &str) -> Result<(), Fault> {
+    let until = now() + EVENTUAL_DEADLINE;
     let mut words = create.split(' ').skip(1);
     let (topic, count) = (words.next().unwrap_or_default(), words.next().and_then(|count| count.parse().ok()));
     let mut stream = wire::connect(address)?;
