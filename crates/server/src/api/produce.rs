@@ -60,7 +60,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, session: &Session, to: ReplyTo, reque
             answers.push(answer);
         }
         response.responses.push(TopicProduceResponse {
-            name: Cow::Owned(topic.name.to_string()),
+            name: Cow::Borrowed(&topic.name),
             topic_id: topic.topic_id,
             partition_responses: answers,
             ..TopicProduceResponse::default()
@@ -73,7 +73,7 @@ fn answer(
     broker: &Arc<Broker>,
     to: ReplyTo,
     request: &ProduceRequest<'_>,
-    mut response: ProduceResponse<'static>,
+    response: ProduceResponse<'_>,
     pending: Vec<PendingAck>,
     failed: Option<Refusal>,
 ) -> Reply {
@@ -89,6 +89,7 @@ fn answer(
     }
     let deadline = broker.clock.monotonic().plus_millis(i64::from(request.timeout_ms));
     let broker = Arc::clone(broker);
+    let mut response = response.into_owned();
     Reply::Later(Box::pin(async move {
         for (ack, refusal) in wait_for_acks(&broker, pending, deadline).await {
             let answer = &mut response.responses[ack.topic].partition_responses[ack.index];

@@ -58,7 +58,7 @@ impl Drop for OwnNode {
 }
 
 /// As `tests/conformance/src/node.rs` configures both kinds of broker.
-fn properties(folder: &Path) -> Properties {
+pub(crate) fn properties(folder: &Path) -> Properties {
     let mut properties = Properties::default();
     for (name, value) in [
         ("process.roles", "broker,controller"),
@@ -83,7 +83,7 @@ fn properties(folder: &Path) -> Properties {
 }
 
 /// What `storage format --standalone` writes.
-fn format(folder: &Path) {
+pub(crate) fn format(folder: &Path) {
     let metadata_dir = folder.join("__cluster_metadata-0");
     std::fs::create_dir_all(&metadata_dir).expect("the metadata folder");
     let directory_id = Uuid(0x1234_5678_9abc_def0_1234_5678_9abc_def0);

@@ -1,0 +1,255 @@
+//! What a request costs that no noise of a machine moves: allocations, and calls of the disk. A node without threads is driven in this
+//! thread, frame by frame, as a connection does it; the sockets' system calls are counted in docs/internals/hot-path.md.
+//!
+//! A number here is a ceiling. Who lowers one lowers it here; who has to raise one says why in the commit.
+
+#![expect(unsafe_code, reason = "an allocator that counts can only be written so")]
+
+#[path = "differential/node.rs"]
+#[expect(dead_code, reason = "what runs a node with threads is for the differential steps")]
+mod node;
+
+use config::NodeConfig;
+use net::{Outgoing, Reply};
+use protocol::ApiKey;
+use protocol::frame::encode_request;
+use protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
+use protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+use protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use protocol::wire::{Encode, Records};
+use record::{BatchBuilder, BatchOptions, NewRecord};
+use server::{Environment, SteppedConnection, SteppedNode};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use storage::{Disk, DiskFile, DiskLock, Entry, OpenMode, RealDisk, Space};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call is the system allocator's, with the same arguments; the counter is a thread's own and allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: as this function's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: as this function's.
+        unsafe { System.realloc(old, layout, size) }
+    }
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        // SAFETY: as this function's.
+        unsafe { System.dealloc(old, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The real disk, and how often it was asked for anything.
+#[derive(Debug, Default)]
+struct CountingDisk {
+    calls: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct CountingFile {
+    inner: Arc<dyn DiskFile>,
+    calls: Arc<AtomicU64>,
+}
+
+impl DiskFile for CountingFile {
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.inner.read_at(buf, position)
+    }
+    fn write_all_at(&self, bufs: &[&[u8]], position: u64) -> io::Result<()> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.inner.write_all_at(bufs, position)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.inner.sync_data()
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.inner.len()
+    }
+    fn is_in_memory(&self, position: u64, len: usize) -> bool {
+        self.inner.is_in_memory(position, len)
+    }
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.fd()
+    }
+}
+
+impl Disk for CountingDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(CountingFile { inner: RealDisk.open(path, mode)?, calls: Arc::clone(&self.calls) }))
+    }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.create_dir(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        RealDisk.list(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove_file(path)
+    }
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove_dir_all(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.sync_dir(path)
+    }
+    fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
+        RealDisk.sync_filesystem(path)
+    }
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        RealDisk.space(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        RealDisk.lock(path)
+    }
+}
+
+struct Bench {
+    node: SteppedNode,
+    connection: SteppedConnection,
+    calls: Arc<AtomicU64>,
+    folder: PathBuf,
+}
+
+impl Bench {
+    fn start(name: &str, durability: &str) -> Bench {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        drop(std::fs::remove_dir_all(&folder));
+        node::format(&folder);
+        let mut properties = node::properties(&folder);
+        properties.set("log.durability", durability);
+        let config = NodeConfig::from_properties(&properties).expect("a sound configuration").config;
+        let disk = CountingDisk::default();
+        let calls = Arc::clone(&disk.calls);
+        let environment = Environment { disk: Arc::new(disk), ..Environment::real() };
+        let mut node = SteppedNode::start(config, &environment).expect("the node starts");
+        let connection = node.connect("127.0.0.1:1".parse().expect("an address"));
+        let mut bench = Bench { node, connection, calls, folder };
+        let topic =
+            CreatableTopic { name: "t".into(), num_partitions: 1, replication_factor: 1, ..CreatableTopic::default() };
+        let create = CreateTopicsRequest { topics: vec![topic], timeout_ms: 60_000, ..CreateTopicsRequest::default() };
+        bench.answer(&frame(ApiKey::CreateTopics, 7, &create));
+        bench
+    }
+
+    /// Answers one frame, syncing as often as it takes.
+    fn answer(&mut self, frame: &[u8]) -> Option<Outgoing> {
+        match self.connection.call(frame) {
+            Reply::Now(outgoing) => Some(outgoing),
+            Reply::Later(mut pending) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                for _ in 0..100 {
+                    if let Poll::Ready(answer) = pending.as_mut().poll(&mut cx) {
+                        return answer;
+                    }
+                    self.commit();
+                }
+                panic!("no answer after 100 commits");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn commit(&mut self) {
+        while self.node.begin_commit(0) {
+            self.node.sync_commit(0);
+            self.node.finish_commit(0);
+        }
+    }
+
+    /// Allocations and calls of the disk for each of many requests, when everything that grows has grown.
+    fn cost(&mut self, frame: &[u8]) -> (f64, f64) {
+        const REQUESTS: u32 = 200;
+        (0..50).for_each(|_| drop(self.answer(frame)));
+        let (allocations, calls) = (ALLOCATIONS.get(), self.calls.load(Ordering::Relaxed));
+        (0..REQUESTS).for_each(|_| drop(self.answer(frame)));
+        let each = |count: u64| count as f64 / f64::from(REQUESTS);
+        (each(ALLOCATIONS.get() - allocations), each(self.calls.load(Ordering::Relaxed) - calls))
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+fn frame(key: ApiKey, version: i16, request: &impl Encode) -> Vec<u8> {
+    encode_request(key, version, 7, Some("hot"), request).expect("a request")[4..].to_vec()
+}
+
+fn produce(acks: i16, records: usize) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    for _ in 0..records {
+        builder.append(&NewRecord { value: Some(&[7; 100]), ..NewRecord::default() });
+    }
+    let records = Records::Bytes(builder.build().into());
+    let partition = PartitionProduceData { index: 0, records, ..PartitionProduceData::default() };
+    let topic = TopicProduceData { name: "t".into(), partition_data: vec![partition], ..TopicProduceData::default() };
+    frame(
+        ApiKey::Produce,
+        11,
+        &ProduceRequest { acks, timeout_ms: 30_000, topic_data: vec![topic], ..ProduceRequest::default() },
+    )
+}
+
+fn fetch(bytes: i32) -> Vec<u8> {
+    let partition = FetchPartition { partition: 0, partition_max_bytes: bytes, ..FetchPartition::default() };
+    let topic = FetchTopic { topic: "t".into(), partitions: vec![partition], ..FetchTopic::default() };
+    let request =
+        FetchRequest { max_wait_ms: 0, min_bytes: 1, max_bytes: bytes, topics: vec![topic], ..FetchRequest::default() };
+    frame(ApiKey::Fetch, 11, &FetchRequest { replica_id: -1, session_epoch: -1, ..request })
+}
+
+fn check(what: &str, cost: (f64, f64), allocations_max: f64, calls_max: f64) {
+    let (allocations, calls) = cost;
+    println!("{what}: {allocations:.2} allocations, {calls:.2} calls of the disk a request");
+    assert!(
+        allocations <= allocations_max,
+        "{what}: {allocations} allocations a request, {allocations_max} are allowed"
+    );
+    assert!(calls <= calls_max, "{what}: {calls} calls of the disk a request, {calls_max} are allowed");
+}
+
+#[tokio::test]
+async fn a_request_allocates_and_asks_the_disk_no_more_than_it_did() {
+    let mut bench = Bench::start("hot-path", "pagecache");
+    check("produce 1 KiB acks=1", bench.cost(&produce(1, 9)), 5.1, 1.05);
+    check("produce 64 KiB acks=1", bench.cost(&produce(1, 600)), 5.1, 1.05);
+    check("produce 1 KiB acks=all, pagecache", bench.cost(&produce(-1, 9)), 6.1, 1.05);
+    check("fetch of 1 KiB", bench.cost(&fetch(1_000)), 14.1, 2.0);
+    check("fetch of 1 MiB", bench.cost(&fetch(1 << 20)), 17.1, 1.0);
+    let partition = ListOffsetsPartition { partition_index: 0, timestamp: -1, ..ListOffsetsPartition::default() };
+    let topic = ListOffsetsTopic { name: "t".into(), partitions: vec![partition], ..ListOffsetsTopic::default() };
+    let offsets = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..ListOffsetsRequest::default() };
+    check("list offsets", bench.cost(&frame(ApiKey::ListOffsets, 5, &offsets)), 6.1, 0.0);
+    let mut bench = Bench::start("hot-path-fsync", "fsync");
+    check("produce 1 KiB acks=all, fsync", bench.cost(&produce(-1, 9)), 17.1, 2.1);
+}
