@@ -188,6 +188,11 @@ impl<'a> Lab<'a> {
         Ok(started)
     }
 
+    /// After a failure: kills every node, for one that misbehaved must not be measured again.
+    pub fn forget(&self) {
+        self.nodes.borrow_mut().clear();
+    }
+
     /// Stops every node that still runs.
     pub fn close(self) -> Result<(), Fault> {
         for (name, node) in self.nodes.into_inner() {

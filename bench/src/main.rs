@@ -16,7 +16,7 @@ mod usage;
 mod wire;
 mod workloads;
 
-use conformance::fault::{During, Fault, ensure};
+use conformance::fault::{Fault, ensure};
 use conformance::process::now;
 use conformance::rig::Rig;
 use lab::Lab;
@@ -64,20 +64,32 @@ fn measure(options: &Options) -> Result<(), Fault> {
     let rig = Rig::new()?;
     let scene = rig.scene("bench")?;
     let lab = Lab::new(&scene, options);
-    let mut rows = Vec::new();
+    let (mut rows, mut failures) = (Vec::new(), Vec::new());
     for (number, entry) in chosen.iter().enumerate() {
         let seconds = (now() - started).as_secs();
         println!("{}/{} {} (after {seconds} s)", number + 1, chosen.len(), entry.case);
-        let row = entry.run(&lab).during(&entry.case)?;
-        report::text::print(&row);
-        rows.push(row);
+        match entry.run(&lab) {
+            Ok(row) => {
+                report::text::print(&row);
+                rows.push(row);
+            }
+            // What could be measured is kept, and the run is a failed one.
+            Err(Fault::Failed(why) | Fault::Skipped(why)) => {
+                println!("  FAILED: {why}");
+                failures.push((entry.case.clone(), why));
+                lab.forget();
+            }
+        }
     }
     lab.close()?;
-    drop(std::fs::remove_dir_all(&scene.folder));
+    if failures.is_empty() {
+        drop(std::fs::remove_dir_all(&scene.folder));
+    }
     rig.close();
     conditions.took_seconds = (now() - started).as_secs();
-    let report = Report { conditions, rows };
+    let report = Report { conditions, rows, failures };
     report.write(&options.out)?;
     println!("{} cases in {} s: {}", report.rows.len(), report.conditions.took_seconds, options.out.display());
-    Ok(())
+    let failed: Vec<&str> = report.failures.iter().map(|(case, _)| case.as_str()).collect();
+    ensure(failed.is_empty(), || format!("failed: {}", failed.join(", ")))
 }

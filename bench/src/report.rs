@@ -21,6 +21,9 @@ pub struct Report {
     pub conditions: Conditions,
     /// What was measured.
     pub rows: Vec<Row>,
+    /// Cases that could not be measured, and why.
+    #[serde(default)]
+    pub failures: Vec<(String, String)>,
 }
 
 impl Report {

@@ -14,6 +14,9 @@ pub fn render(run: &Report, plots: &[Plot]) -> String {
         String::from("# Benchmarks\n\nWritten by `cargo xtask bench`; how it measures is told in `bench/README.md`.\n");
     let _ = writeln!(out, "Every round of every figure is in [{RESULTS}]({RESULTS}).\n");
     conditions(run, &mut out);
+    for (case, why) in &run.failures {
+        let _ = writeln!(out, "**`{case}` failed**: {}\n", why.lines().next().unwrap_or_default());
+    }
     targets(run, &mut out);
     if !plots.is_empty() {
         out += "## Plots\n\n";

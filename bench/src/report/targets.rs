@@ -153,7 +153,7 @@ mod tests {
             promise: String::new(),
             contests: contests.into(),
         };
-        Report { conditions: Conditions::unknown(), rows: vec![row] }
+        Report { conditions: Conditions::unknown(), rows: vec![row], failures: Vec::new() }
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
                 contests: contests.into(),
             });
         }
-        let run = Report { conditions: Conditions::unknown(), rows };
+        let run = Report { conditions: Conditions::unknown(), rows, failures: Vec::new() };
         for target in TARGETS {
             assert!((target.value)(&run).is_some(), "{}", target.says);
         }
