@@ -125,13 +125,22 @@ fn move_recovery_points(broker: &Broker, at: usize, handle: &LogDirHandle) -> Re
     Ok(())
 }
 
-/// Flushes the logs of one log dir with one sync for all of them; `closes` readies them for a clean start.
+/// Logs that are flushed with the same syncs. A ticket holds up to eight open files, so this and not the number of dirty partitions bounds
+/// the descriptors: ten thousand at once took the log dir offline.
+const FLUSHED_AT_ONCE: usize = 64;
+
+/// Flushes the logs of one log dir, a group of them with the same syncs; `closes` readies them for a clean start.
 pub(crate) fn flush_logs(broker: &Broker, at: usize, closes: bool) -> Result<(), DiskError> {
+    let all: Vec<_> = broker.partitions.in_dir(at).into_iter().collect();
+    all.chunks(FLUSHED_AT_ONCE).try_for_each(|group| flush_group(broker, at, group, closes))
+}
+
+fn flush_group(broker: &Broker, at: usize, group: &[Arc<Partition>], closes: bool) -> Result<(), DiskError> {
     let (disk, root) = (broker.log_dirs[at].dir.disk().as_ref(), broker.log_dirs[at].dir.path());
     let (mut partitions, mut tickets): (Vec<Arc<Partition>>, Vec<_>) = (Vec::new(), Vec::new());
-    for partition in broker.partitions.in_dir(at) {
+    for partition in group {
         if let Some(ticket) = partition.flush_ticket(closes)? {
-            partitions.push(partition);
+            partitions.push(Arc::clone(partition));
             tickets.push(ticket);
         }
     }

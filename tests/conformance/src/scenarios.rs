@@ -83,6 +83,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("fetches_smaller_than_a_batch_make_progress", limits::small_fetches),
     ("a_waiting_fetch_is_answered_by_an_append", limits::waiting_fetch),
     ("a_batch_over_max_message_bytes_is_refused", limits::oversized_batch),
+    ("a_flush_of_many_partitions_needs_few_descriptors", limits::descriptors),
     ("idle_connections_are_closed", limits::idle_connections),
     ("connections_over_max_connections_per_ip_are_refused", limits::connections_per_ip),
     ("our_commands_work_against_kafka", commands::against_kafka),

@@ -36,6 +36,24 @@ pub(super) fn small_fetches(scene: &Scene<'_>) -> Result<(), Fault> {
     node.stop()
 }
 
+/// A node that may open 500 files stops cleanly with 150 written partitions: their flush, several files each, is made in groups.
+pub(super) fn descriptors(scene: &Scene<'_>) -> Result<(), Fault> {
+    let (program, thalweg) = (peers::kcat()?, peers::thalweg()?);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 500; exec \"$0\" \"$@\""]).arg(&thalweg);
+    command.args(["server", "--listen", "127.0.0.1:0", "--data"]).arg(scene.path("data"));
+    let node = Running::start(&mut command, &scene.path("node.log"))?;
+    let address = node.await_line(CLIENT_DEADLINE, |line| line.strip_prefix("ready ").map(str::to_owned))?;
+    let create = ["topic", "create", "t", "--partitions", "150", "--bootstrap", &address];
+    run(Command::new(&thalweg).args(create), CLIENT_DEADLINE)?;
+    let file = scene.path("lines.txt");
+    std::fs::write(&file, "a line\n".repeat(3_000)).during(file.display())?;
+    let produce = ["-P", "-b", &address, "-t", "t", "-X", "sticky.partitioning.linger.ms=0", "-l"];
+    run(Command::new(&program).args(produce).arg(&file), CLIENT_DEADLINE)?;
+    let status = node.terminate(CLIENT_DEADLINE)?;
+    ensure(status.success(), || format!("SIGTERM ended it with {status}"))
+}
+
 /// A fetch at the log end that may wait for eight seconds is answered when a record comes, well before.
 pub(super) fn waiting_fetch(scene: &Scene<'_>) -> Result<(), Fault> {
     let program = peers::kcat()?;
