@@ -112,13 +112,22 @@ impl Broker {
         if placed.is_empty() {
             return Ok(());
         }
-        if self.disk != Disk::Nothing {
-            append(buffer, placed)?;
+        self.write(buffer, placed)?;
+        if self.disk == Disk::Wal {
+            self.write_ahead(buffer, placed)?;
         }
-        match self.disk {
-            Disk::Nothing | Disk::Append => {}
-            Disk::Sync => sync_each(placed)?,
-            Disk::Wal => self.write_ahead(buffer, placed)?,
+        self.settle(placed)
+    }
+
+    /// The first half of [`Broker::commit`] where that syncs: writes what has a place.
+    pub fn write(&self, buffer: &[u8], placed: &[Placed]) -> Result<(), Fault> {
+        if self.disk == Disk::Nothing { Ok(()) } else { append(buffer, placed) }
+    }
+
+    /// The second half: syncs what was written, and shows it to readers.
+    pub fn settle(&self, placed: &mut Vec<Placed>) -> Result<(), Fault> {
+        if self.disk == Disk::Sync {
+            sync_each(placed)?;
         }
         for one in placed.drain(..) {
             one.partition.publish(one.position + one.range.len() as u64, one.next);

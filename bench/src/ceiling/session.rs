@@ -110,6 +110,17 @@ impl Session {
         self.broker.commit(&self.buffer, &mut self.placed)
     }
 
+    /// As [`Session::commit`], but leaves the sync to whoever takes the answers and what they are about.
+    pub fn write(&mut self) -> Result<(Vec<u8>, Vec<Placed>), Fault> {
+        self.broker.write(&self.buffer, &self.placed)?;
+        Ok((std::mem::take(&mut self.out), std::mem::take(&mut self.placed)))
+    }
+
+    /// Batches that have a place and are not written.
+    pub fn unwritten(&self) -> usize {
+        self.placed.len()
+    }
+
     fn answer(&mut self, frame: Range<usize>) -> Result<Answer, Fault> {
         let mut reader = Reader::new(&self.buffer[frame.clone()]);
         let (key, version, correlation_id) = (reader.i16()?, reader.i16()?, reader.i32()?);

@@ -1,12 +1,13 @@
 //! The ceiling with a blocking thread a connection.
 
-use super::log::Broker;
+use super::Disk;
+use super::log::{Broker, Placed};
 use super::session::{Answer, Session};
 use conformance::fault::{During, Fault};
 use rustix::net::SendFlags;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Serves every connection until the process is killed.
 pub fn serve(listener: &TcpListener, broker: &Arc<Broker>) -> Result<(), Fault> {
@@ -24,6 +25,76 @@ pub fn serve(listener: &TcpListener, broker: &Arc<Broker>) -> Result<(), Fault> 
 
 fn connection(mut stream: TcpStream, broker: &Arc<Broker>) -> Result<(), Fault> {
     stream.set_nodelay(true).during("TCP_NODELAY")?;
+    if broker.disk != Disk::Sync {
+        return receive(&mut stream, broker, None);
+    }
+    let mut answering = stream.try_clone().during("cloning a socket")?;
+    let syncer = Syncer::default();
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| syncer.run(broker, &mut answering));
+        let received = receive(&mut stream, broker, Some(&syncer));
+        lock(&syncer.queue).closed = true;
+        syncer.woken.notify_one();
+        received.and(syncing.join().unwrap_or(Ok(())))
+    })
+}
+
+/// Syncs while the connection receives more: everything that was written meanwhile shares the next sync.
+#[derive(Default)]
+struct Syncer {
+    queue: Mutex<Queue>,
+    woken: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    out: Vec<u8>,
+    placed: Vec<Placed>,
+    busy: bool,
+    closed: bool,
+}
+
+impl Syncer {
+    fn run(&self, broker: &Broker, stream: &mut TcpStream) -> Result<(), Fault> {
+        loop {
+            let (out, mut placed) = {
+                let mut queue = lock(&self.queue);
+                queue.busy = false;
+                while queue.placed.is_empty() && !queue.closed {
+                    queue = self.woken.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                }
+                if queue.placed.is_empty() {
+                    return Ok(());
+                }
+                queue.busy = true;
+                (std::mem::take(&mut queue.out), std::mem::take(&mut queue.placed))
+            };
+            broker.settle(&mut placed)?;
+            if stream.write_all(&out).is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A single batch is synced where it was received, unless others are on their way: a hand-over costs more than it saves.
+    fn wants(&self, batches: usize) -> bool {
+        let queue = lock(&self.queue);
+        batches > 1 || (batches > 0 && (queue.busy || !queue.placed.is_empty()))
+    }
+
+    fn take(&self, (out, placed): (Vec<u8>, Vec<Placed>)) {
+        let mut queue = lock(&self.queue);
+        queue.out.extend(out);
+        queue.placed.extend(placed);
+        self.woken.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn receive(stream: &mut TcpStream, broker: &Arc<Broker>, syncer: Option<&Syncer>) -> Result<(), Fault> {
     let mut session = Session::new(broker, false);
     loop {
         match stream.read(session.room()) {
@@ -36,15 +107,19 @@ fn connection(mut stream: TcpStream, broker: &Arc<Broker>) -> Result<(), Fault> 
             match answer {
                 Answer::Done => {}
                 Answer::Slice { partition, from, length } => {
-                    send_slice(&stream, &mut session, &partition.file, from, length)?;
+                    send_slice(stream, &mut session, &partition.file, from, length)?;
                 }
                 Answer::Wait(fetch) => {
                     fetch.partition.wait_for(fetch.offset, fetch.patience);
                     if let Some(Answer::Slice { partition, from, length }) = session.try_fetch(&fetch, true) {
-                        send_slice(&stream, &mut session, &partition.file, from, length)?;
+                        send_slice(stream, &mut session, &partition.file, from, length)?;
                     }
                 }
             }
+        }
+        if let Some(syncer) = syncer.filter(|syncer| syncer.wants(session.unwritten())) {
+            syncer.take(session.write()?);
+            continue;
         }
         session.commit()?;
         if !session.out.is_empty() {
@@ -58,7 +133,7 @@ fn connection(mut stream: TcpStream, broker: &Arc<Broker>) -> Result<(), Fault> 
 }
 
 /// What is in `out`, then bytes of a file, in as few segments as the kernel makes of them.
-pub fn send_slice(
+fn send_slice(
     stream: &TcpStream,
     session: &mut Session,
     file: &std::fs::File,
