@@ -7,7 +7,7 @@ use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{DiskError, ReadError};
 use crate::index::{Index, OffsetEntry, TimeEntry};
 use base::{Offset, Timestamp};
-use record::{BATCH_OVERHEAD, BatchHeader};
+use record::{BATCH_OVERHEAD, BatchError, BatchHeader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -191,7 +191,17 @@ impl Segment {
         let mut raw = [0_u8; BATCH_OVERHEAD];
         let file = self.file(disk, dir)?;
         let read = file.read_at(&mut raw, position).map_err(DiskError::at("read", || path(dir, self.base, "log")))?;
-        Ok(Some(BatchHeader::parse(&raw[..read])?))
+        Ok(Some(self.whole(position, BatchHeader::parse(&raw[..read])?)?))
+    }
+
+    /// The header, if its batch ends within the segment: nobody has to make room for what is not there.
+    fn whole(&self, position: u64, header: BatchHeader) -> Result<BatchHeader, ReadError> {
+        let left = self.size - position;
+        if header.size as u64 <= left {
+            return Ok(header);
+        }
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        Err(BatchError::Truncated { needed: header.size, left }.into())
     }
 
     /// The first batch from `from` on for which `wanted` holds.
@@ -218,7 +228,7 @@ impl Segment {
                 start = position;
             }
             let inside = usize::try_from(position - start).unwrap_or(usize::MAX);
-            let header = BatchHeader::parse(&window[inside..len])?;
+            let header = self.whole(position, BatchHeader::parse(&window[inside..len])?)?;
             if wanted(&header) {
                 return Ok(Some(Located { position, header }));
             }

@@ -210,6 +210,7 @@ impl Log {
             disk.open(&file, OpenMode::Truncate).map_err(DiskError::on("create", &file))?;
         }
         let file_size = self.segments[at].size;
+        let next_base = self.segments.get(at + 1).map(|next| next.base);
         let mut segment = Segment::listed(base, file_size);
         let mut expected = base;
         let mut position = 0;
@@ -217,7 +218,13 @@ impl Log {
         while position < file_size {
             let header = match read_batch(&mut segment, disk, &self.dir, position, file_size, &mut buffer) {
                 // The checksum leaves the base offset out, so that damage to it is seen only here.
-                Ok(header) if header.base_offset >= expected && segment.can_hold(header.last_offset()) => header,
+                Ok(header)
+                    if header.base_offset >= expected
+                        && segment.can_hold(header.last_offset())
+                        && next_base.is_none_or(|next| header.last_offset() < next) =>
+                {
+                    header
+                }
                 Ok(header) => {
                     let what = format!("offset {} follows offset {expected}", header.base_offset);
                     self.torn(at, segment, position, expected, flushed, &what, recovery)?;

@@ -1,7 +1,7 @@
 //! Disks that fail at each operation in turn, and readers of files that are rolled, retained or removed under them.
 
 use super::{DIR, append, expect_prefix, new_log, options, read_all, reopen, sync};
-use crate::{AppendError, Disk, FaultyMemDisk, LogConfig, LogError};
+use crate::{AppendError, Disk, FaultyMemDisk, LogConfig, LogError, ReadError};
 use base::{LeaderEpoch, Offset, Timestamp};
 use record::{Batches, ValidBatch};
 use std::path::Path;
@@ -285,4 +285,46 @@ fn r25_after_a_failed_sync_recovery_goes_by_the_device_and_not_by_memory() {
         lost += u32::from(shown == Offset(2));
     }
     assert!(lost > 0, "no sync lost anything");
+}
+
+#[test]
+fn found_by_fuzzing_a_batch_longer_than_its_segment_is_damage() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    for _ in 0..3 {
+        append(&mut log, 1, 20);
+    }
+    sync(&disk, &mut log);
+    log.close().unwrap();
+    drop(log);
+    let path = Path::new(DIR).join("00000000000000000000.log");
+    let mut bytes = disk.read(&path).unwrap().unwrap();
+    let second = bytes.len() / 3;
+    bytes[second + 8..second + 12].copy_from_slice(&i32::MAX.to_be_bytes());
+    disk.overwrite(&path, &bytes);
+    // Two gigabytes were asked of the allocator for a look-up in it.
+    let opened = reopen(&disk, true, Offset(3)).map(|(mut log, _)| log.offset_for_time(Timestamp(1_001)).map(|_| ()));
+    assert!(matches!(opened, Err(LogError::Corrupt { .. }) | Ok(Err(ReadError::Corrupt(_)))), "{opened:?}");
+}
+
+#[test]
+fn found_by_fuzzing_a_batch_beyond_the_next_segments_base_is_damage() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    for _ in 0..2 {
+        append(&mut log, 1, 20);
+    }
+    log.roll().unwrap();
+    append(&mut log, 1, 20);
+    sync(&disk, &mut log);
+    drop(log);
+    let path = Path::new(DIR).join("00000000000000000000.log");
+    let mut bytes = disk.read(&path).unwrap().unwrap();
+    let second = bytes.len() / 2;
+    bytes[second..second + 8].copy_from_slice(&900_i64.to_be_bytes());
+    disk.overwrite(&path, &bytes);
+    // Nothing was known to be on disk: the log ends before it.
+    let (mut log, _) = reopen(&disk, false, Offset::ZERO).unwrap();
+    assert_eq!(log.log_end(), Offset(1));
+    expect_prefix(&mut log);
 }
