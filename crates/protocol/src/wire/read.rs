@@ -11,12 +11,14 @@ pub const ARRAY_ELEMENTS_MAX: usize = 1_000_000;
 pub const TAGGED_FIELDS_MAX: u32 = 10_000;
 /// The longest string in bytes, compact or not, as in Kafka.
 const STRING_BYTES_MAX: usize = 0x7fff;
-/// Decoding may allocate this many bytes for each byte received ...
+/// Decoding may allocate this many bytes for each byte received, which names of three letters need ...
 const BUDGET_PER_BYTE: usize = 16;
+/// ... of so many bytes, 1 MiB; beyond them ...
+const DENSE_BYTES_MAX: usize = 1 << 20;
+/// ... this many for each: nothing that is that large is made of names of three letters (S07) ...
+const BUDGET_PER_FURTHER_BYTE: usize = 4;
 /// ... and this many on top, so that small messages never meet the limit.
 const BUDGET_BASE: usize = 64 * 1024;
-/// Room that an array gets before its elements are read.
-const INITIAL_CAPACITY_MAX: usize = 1_000;
 
 /// Why bytes are not the message that they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +98,9 @@ impl<'a> Reader<'a> {
     /// A reader over `bytes`, whose length sets the budget for allocations.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, budget: bytes.len().saturating_mul(BUDGET_PER_BYTE).saturating_add(BUDGET_BASE) }
+        let dense = bytes.len().min(DENSE_BYTES_MAX);
+        let further = (bytes.len() - dense).saturating_mul(BUDGET_PER_FURTHER_BYTE);
+        Self { rest: bytes, budget: dense * BUDGET_PER_BYTE + further + BUDGET_BASE }
     }
 
     /// The bytes not read yet.
@@ -268,7 +272,8 @@ impl<'a> Reader<'a> {
         if count > self.remaining() {
             return Err(DecodeError::Truncated { needed: count, left: self.remaining() });
         }
-        let mut elements = Vec::with_capacity(count.min(INITIAL_CAPACITY_MAX));
+        // All of it at once: growing would hold up to three times as much for a moment, and the budget has it already.
+        let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
             elements.push(element(self)?);
         }
@@ -288,7 +293,7 @@ impl<'a> Reader<'a> {
         self.nullable_array(compact, element)?.ok_or(DecodeError::InvalidLength(-1))
     }
 
-    /// Charges `count` elements of `size` bytes to the budget. Doubling growth may hold twice that for a moment.
+    /// Charges `count` elements of `size` bytes to the budget.
     fn charge(&mut self, count: usize, size: usize) -> Result<(), DecodeError> {
         if count > ARRAY_ELEMENTS_MAX {
             return Err(DecodeError::TooManyElements(count));

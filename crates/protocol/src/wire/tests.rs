@@ -25,6 +25,17 @@ fn s04_lengths_beyond_the_frame_are_refused_before_anything_is_allocated() {
 }
 
 #[test]
+fn s07_a_large_frame_may_take_four_times_itself_and_not_sixteen() {
+    let element = |r: &mut Reader<'_>| r.i8().map(|_| [0_u8; 24]);
+    let frame = |count: usize, further: usize| filled(&(count as i32).to_be_bytes(), 0, count + further);
+    // 24 bytes for each byte are too many, unless enough others come along.
+    assert_eq!(Reader::new(&frame(900_000, 0)).array(false, element), Err(DecodeError::OverBudget));
+    assert!(Reader::new(&frame(900_000, 2 << 20)).array(false, element).is_ok());
+    assert_eq!(Reader::new(&frame(1_000_000, 1 << 20)).array(false, element), Err(DecodeError::OverBudget));
+    assert!(Reader::new(&frame(1_000_000, 2 << 20)).array(false, element).is_ok());
+}
+
+#[test]
 fn s04_an_array_of_more_elements_than_bytes_is_refused_at_once() {
     let mut read = 0;
     let result = Reader::new(&[0, 0, 0, 5, 1, 2, 3, 4]).array(false, |r| {
