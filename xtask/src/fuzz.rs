@@ -145,7 +145,7 @@ fn start(root: &Path, programs: &Path, target: &str, seconds: u32) -> Result<pro
     let found = format!("-artifact_prefix={}/{target}-", found.display());
     let corpus = corpus.display().to_string();
     let command = ["sh", "-c", &script, "sh", &program, &corpus, &time, &length, &found];
-    let limits = ["-rss_limit_mb=1024", "-timeout=5", "-print_final_stats=1", "-reload=0"];
+    let limits = ["-rss_limit_mb=1024", "-timeout=20", "-print_final_stats=1", "-reload=0"];
     process::start(root, &[&command[..], &limits[..]].concat())
 }
 

@@ -2,6 +2,8 @@
 //! the crates). `cargo run --manifest-path fuzz/Cargo.toml --example seeds`; inputs that were found by fuzzing stand below the line
 //! `# found` and are kept.
 
+mod node;
+
 use base::{LeaderEpoch, Offset, Timestamp};
 use group::Record;
 use protocol::ApiKey;
@@ -31,6 +33,10 @@ fn main() {
     let mut seeds = Seeds::new();
     let vectors = vectors();
     wire(&mut seeds, &vectors);
+    let served: Vec<_> = server::served_apis().into_iter().map(|(key, _)| key.code()).collect();
+    let is_served = |frame: &&Vec<u8>| served.contains(&i16::from_be_bytes([frame[0], frame[1]]));
+    let frames: Vec<_> = seeds["frame"].iter().filter(is_served).cloned().collect();
+    seeds.insert("node", node::inputs(&frames));
     batches(&mut seeds);
     metadata(&mut seeds, &vectors);
     coordinator(&mut seeds, &vectors);
