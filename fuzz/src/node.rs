@@ -63,6 +63,7 @@ fn run(mut take: Take<'_>) {
         disk: Arc::new(disk),
         network: Network::Frames,
         seed: 7,
+        left_out: Default::default(),
     };
     let mut node = SteppedNode::start(configuration(), &environment).expect("the node starts");
     let address = "127.0.0.1:4242".parse().expect("an address");
