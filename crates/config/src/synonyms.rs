@@ -8,6 +8,7 @@ pub const TOPIC_SYNONYMS: &[(&str, &[&str])] = &[
     ("compression.type", &["compression.type"]),
     ("compression.zstd.level", &["compression.zstd.level"]),
     ("delete.retention.ms", &["log.cleaner.delete.retention.ms"]),
+    ("durability", &["log.durability"]),
     ("file.delete.delay.ms", &["log.segment.delete.delay.ms"]),
     ("flush.messages", &["log.flush.interval.messages"]),
     ("flush.ms", &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"]),

@@ -140,3 +140,18 @@ fn described_topics_show_sources_and_synonyms() {
     assert_eq!(entry("max.message.bytes").source, ConfigSource::Default);
     assert_eq!(entry("max.message.bytes").synonyms[0].name, "message.max.bytes");
 }
+
+#[test]
+fn a_topics_durability_is_its_own_or_the_nodes() {
+    let resolve = |node: &'static str, own: &[(&str, &str)]| {
+        let own = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        TopicConfig::resolve(&|name| (name == "log.durability" && !node.is_empty()).then(|| node.to_owned()), &own)
+            .unwrap()
+            .durability
+    };
+    assert_eq!(resolve("", &[]), crate::Durability::Fsync);
+    assert_eq!(resolve("pagecache", &[]), crate::Durability::PageCache);
+    assert_eq!(resolve("pagecache", &[("durability", "fsync")]), crate::Durability::Fsync);
+    let refused = crate::validate_topic(&[("durability".to_owned(), "never".to_owned())].into()).unwrap_err();
+    assert!(refused.contains("fsync, pagecache"), "{refused}");
+}

@@ -11,6 +11,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "compression.type", kind: Kind::String, default: Some("producer"), valid: "[uncompressed, zstd, lz4, snappy, gzip, producer]", update: Update::ReadOnly, honoured: Honoured::Yes },
     Row { name: "compression.zstd.level", kind: Kind::Int, default: Some("3"), valid: "[-131072,...,22]", update: Update::ReadOnly, honoured: Honoured::Yes },
     Row { name: "delete.retention.ms", kind: Kind::Long, default: Some("86400000"), valid: "[0,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },
+    Row { name: "durability", kind: Kind::String, default: Some("fsync"), valid: "[fsync, pagecache]", update: Update::ReadOnly, honoured: Honoured::Yes },
     Row { name: "errors.deadletterqueue.group.enable", kind: Kind::Boolean, default: Some("false"), valid: "", update: Update::ReadOnly, honoured: Honoured::NotYet },
     Row { name: "file.delete.delay.ms", kind: Kind::Long, default: Some("60000"), valid: "[0,...]", update: Update::ReadOnly, honoured: Honoured::Yes },
     Row { name: "flush.messages", kind: Kind::Long, default: Some("9223372036854775807"), valid: "[1,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },

@@ -37,6 +37,8 @@ pub struct TopicConfig {
     pub delete: bool,
     /// compression.type.
     pub compression: CompressionType,
+    /// durability.
+    pub durability: Durability,
     /// max.message.bytes.
     pub message_bytes_max: usize,
     /// max.decompressed.message.bytes.
@@ -90,6 +92,10 @@ impl TopicConfig {
             compression: match name.as_str() {
                 "producer" => CompressionType::Producer,
                 _ => CompressionType::Codec { name, level: level.map(|level| level as i32) },
+            },
+            durability: match source.text("durability").as_str() {
+                "pagecache" => Durability::PageCache,
+                _ => Durability::Fsync,
             },
             message_bytes_max: size("max.message.bytes")? as usize,
             decompressed_bytes_max: size("max.decompressed.message.bytes")? as usize,

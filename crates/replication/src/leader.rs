@@ -50,6 +50,19 @@ impl Leader {
         true
     }
 
+    /// From now on only durable records count for the high watermark, or all do; true when it moved. It never goes back: what was shown
+    /// stays shown.
+    pub fn set_fsync(&mut self, fsync: bool) -> bool {
+        self.fsync = fsync;
+        self.advance()
+    }
+
+    /// Whether there are records that wait to become durable.
+    #[must_use]
+    pub fn awaits_sync(&self) -> bool {
+        self.fsync && self.durable_end < self.log_end
+    }
+
     /// The leader and its epoch.
     #[must_use]
     pub fn leader(&self) -> (NodeId, LeaderEpoch) {

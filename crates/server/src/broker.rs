@@ -49,12 +49,12 @@ pub(crate) struct LogDirHandle {
 }
 
 impl LogDirHandle {
-    pub(crate) fn new(dir: LogDir, rng: &mut SeededRng) -> Self {
+    pub(crate) fn new(dir: LogDir, clock: Arc<dyn Clock>, rng: &mut SeededRng) -> Self {
         Self {
             write_ahead: Arc::new(WriteAhead::new(Arc::clone(dir.disk()), dir.path(), rng)),
             flusher: Flusher::default(),
             dir,
-            committer: Arc::new(Committer::default()),
+            committer: Arc::new(Committer::new(clock)),
             offline: AtomicBool::new(false),
             partitions: OnceLock::new(),
         }

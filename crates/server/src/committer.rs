@@ -1,11 +1,18 @@
 //! Group commit: one committer per log dir makes everything written so far durable in one round, then releases whoever waits.
 //!
-//! There is no timer: while one round syncs, the next one gathers, so the batch adapts to the disk. The queue is bounded by the
-//! number of partitions, since a partition stands in it at most once. It does not know what a log is; a [`Commit`] does.
+//! Who waits is committed at once: while one round syncs, the next one gathers, so the batch adapts to the disk. What nobody waits for is
+//! committed within [`LAG_MS_MAX`], so that a stream of acks=1 costs a sync now and then, and no waiting round carries its bytes. The
+//! queue is bounded by the number of partitions, since a partition stands in it at most twice. It does not know what a log is; a
+//! [`Commit`] does.
 
+use base::{Clock, Monotonic};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use storage::{DiskError, SyncTicket};
+
+/// How long after an append that nobody waits for its commit begins at the latest, in milliseconds. Much longer, and a round that somebody
+/// does wait for stands behind tens of megabytes.
+pub(crate) const LAG_MS_MAX: i64 = 10;
 
 /// Something with unsynced bytes on this committer's log dir.
 pub(crate) trait Commit: Send + Sync {
@@ -20,6 +27,9 @@ pub(crate) trait Commit: Send + Sync {
 #[derive(Default)]
 struct Queue {
     dirty: Vec<Arc<dyn Commit>>,
+    /// Those that nobody waits for, and when their commit is due.
+    later: Vec<Arc<dyn Commit>>,
+    due: Option<Monotonic>,
     closing: bool,
     /// The first error of the log dir, and whether it was told.
     broken: Option<DiskError>,
@@ -66,19 +76,52 @@ impl Round {
 
 impl Queue {
     /// Somebody is to be committed, or to be told that nothing is any more.
-    fn has_work(&self) -> bool {
-        !self.dirty.is_empty() || (self.broken.is_some() && !self.is_told)
+    fn has_work(&self, now: Monotonic) -> bool {
+        !self.dirty.is_empty() || (self.broken.is_some() && !self.is_told) || self.is_late(now)
+    }
+
+    /// Those that nobody waits for are due.
+    fn is_late(&self, now: Monotonic) -> bool {
+        self.due.is_some_and(|due| due <= now || self.closing || self.broken.is_some())
+    }
+
+    fn take(&mut self, now: Monotonic) -> Vec<Arc<dyn Commit>> {
+        let mut members = std::mem::take(&mut self.dirty);
+        if self.is_late(now) {
+            members.append(&mut self.later);
+            self.due = None;
+        }
+        members
     }
 }
 
 /// The queue that a partition's append puts the partition into, and the loop that empties it.
-#[derive(Default)]
 pub(crate) struct Committer {
     queue: Mutex<Queue>,
     woken: Condvar,
+    clock: Arc<dyn Clock>,
 }
 
 impl Committer {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { queue: Mutex::default(), woken: Condvar::new(), clock }
+    }
+
+    /// Asks for `member` to be made durable within [`LAG_MS_MAX`]: nobody waits for it. The caller keeps a mark as for
+    /// [`Committer::enqueue`].
+    pub(crate) fn enqueue_later(&self, member: Arc<dyn Commit>) {
+        let mut queue = self.queue.lock();
+        queue.later.push(member);
+        let is_first = queue.due.is_none();
+        if is_first {
+            queue.due = Some(self.clock.monotonic().plus_millis(LAG_MS_MAX));
+        }
+        drop(queue);
+        if is_first {
+            self.woken.notify_one();
+        }
+    }
+
     /// Asks for `member` to be made durable with the next round. The caller keeps a mark so that a member is queued once.
     pub(crate) fn enqueue(&self, member: Arc<dyn Commit>) {
         let mut queue = self.queue.lock();
@@ -104,7 +147,10 @@ impl Committer {
 
     /// Lets go of who waits, without committing them: they hold the committer, which holds them.
     pub(crate) fn abandon(&self) {
-        let waiting = std::mem::take(&mut self.queue.lock().dirty);
+        let mut queue = self.queue.lock();
+        let waiting = (std::mem::take(&mut queue.dirty), std::mem::take(&mut queue.later));
+        queue.due = None;
+        drop(queue);
         drop(waiting);
     }
 
@@ -122,23 +168,30 @@ impl Committer {
     /// Waits for something to commit; false once closed and empty.
     fn wait(&self) -> bool {
         let mut queue = self.queue.lock();
-        while !queue.has_work() {
+        loop {
+            let now = self.clock.monotonic();
+            if queue.has_work(now) {
+                return true;
+            }
             if queue.closing {
                 return false;
             }
-            self.woken.wait(&mut queue);
+            match queue.due {
+                Some(due) => drop(self.woken.wait_for(&mut queue, due.since(now))),
+                None => self.woken.wait(&mut queue),
+            }
         }
-        true
     }
 
     /// The next round; `None` when there is nothing to commit.
     pub(crate) fn begin(&self) -> Option<Round> {
         let (members, broken) = {
             let mut queue = self.queue.lock();
-            if !queue.has_work() {
+            let now = self.clock.monotonic();
+            if !queue.has_work(now) {
                 return None;
             }
-            (std::mem::take(&mut queue.dirty), queue.broken.clone())
+            (queue.take(now), queue.broken.clone())
         };
         Some(Round::collect(members, broken))
     }
@@ -167,3 +220,5 @@ impl Committer {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::ManualClock;

@@ -7,7 +7,7 @@ mod read;
 
 use crate::committer::{Commit, Committer};
 use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Refusal, Timestamp, TopicPartition};
-use config::{CompressionType, TopicConfig};
+use config::{CompressionType, Durability, TopicConfig};
 use parking_lot::Mutex;
 use protocol::messages::describe_producers_response::ProducerState;
 use record::{Codec, Compression, ProducePolicy, TimestampType, ValidBatch};
@@ -26,7 +26,7 @@ pub(crate) struct Partition {
     pub(crate) tp: TopicPartition,
     /// The log dir that it is in, as an index of the node's.
     pub(crate) dir: usize,
-    durability: Durability,
+    committer: Arc<Committer>,
     state: Mutex<State>,
 }
 
@@ -38,12 +38,14 @@ pub(crate) trait Observer: Send + Sync {
     fn failed(&self);
 }
 
-/// How a partition's records become durable.
-pub(crate) struct Durability {
-    /// The committer of its log dir.
-    pub(crate) committer: Arc<Committer>,
-    /// Whether records are synced before they are visible.
-    pub(crate) fsync: bool,
+/// How a partition stands in its committer's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Queued {
+    No,
+    /// Nobody waits: within a bounded time.
+    Later,
+    /// With the next round.
+    Now,
 }
 
 struct State {
@@ -55,7 +57,7 @@ struct State {
     wanted_start: Offset,
     /// First offset of this leader's epoch: nothing is told of a log before its own epoch is committed (R45).
     epoch_start: Offset,
-    queued: bool,
+    queued: Queued,
     deleted: bool,
     /// Requests that wait for the high watermark to reach an offset.
     commits: Vec<(Offset, Arc<Notify>)>,
@@ -66,6 +68,15 @@ struct State {
 }
 
 impl State {
+    /// How the partition is to be put into the committer's queue for `how` to hold; `No` when it does.
+    fn queue(&mut self, how: Queued) -> Queued {
+        if !self.leader.awaits_sync() || self.queued >= how {
+            return Queued::No;
+        }
+        self.queued = how;
+        how
+    }
+
     /// Those whom a moved high watermark wakes.
     fn woken(&mut self) -> Vec<Arc<Notify>> {
         let reached = self.leader.high_watermark();
@@ -102,7 +113,7 @@ impl Partition {
         log: Log,
         leader: Leader,
         config: Arc<TopicConfig>,
-        durability: Durability,
+        committer: Arc<Committer>,
     ) -> Self {
         let state = State {
             epoch_start: log.log_end(),
@@ -111,13 +122,13 @@ impl Partition {
             config,
             isr_count: 1,
             wanted_start: Offset::ZERO,
-            queued: false,
+            queued: Queued::No,
             deleted: false,
             commits: Vec::new(),
             readers: Vec::new(),
             observer: None,
         };
-        Self { tp, dir, durability, state: Mutex::new(state) }
+        Self { tp, dir, committer, state: Mutex::new(state) }
     }
 
     /// What a produced batch is checked against.
@@ -159,7 +170,7 @@ impl Partition {
             Err(error) => {
                 drop(state);
                 if let AppendError::Offline(error) = &error {
-                    self.durability.committer.break_with(error);
+                    self.committer.break_with(error);
                 }
                 return Err(append_refusal(error));
             }
@@ -169,13 +180,20 @@ impl Partition {
         }
         let end = state.log.log_end();
         let woken = if state.leader.on_appended(end) { state.woken() } else { Vec::new() };
-        let enqueue = self.durability.fsync && !std::mem::replace(&mut state.queued, true);
+        let is_waited_for = acks == -1 || !state.commits.is_empty() || !state.readers.is_empty();
+        let enqueue = state.queue(if is_waited_for { Queued::Now } else { Queued::Later });
         drop(state);
-        if enqueue {
-            self.durability.committer.enqueue(Arc::clone(self) as Arc<dyn Commit>);
-        }
+        self.enqueue(enqueue);
         wake(woken);
         Ok(appended)
+    }
+
+    fn enqueue(self: &Arc<Self>, how: Queued) {
+        match how {
+            Queued::No => {}
+            Queued::Later => self.committer.enqueue_later(Arc::clone(self) as Arc<dyn Commit>),
+            Queued::Now => self.committer.enqueue(Arc::clone(self) as Arc<dyn Commit>),
+        }
     }
 
     /// Appends a batch of the node's own and returns the new end of the log. Refused as a producer's with acks=all.
@@ -232,21 +250,28 @@ impl Partition {
     }
 
     /// As [`Partition::is_committed`]; when it has not, `signal` is notified once it may have.
-    pub(crate) fn wait_committed(&self, needed: Offset, signal: &Arc<Notify>) -> Result<bool, Refusal> {
+    pub(crate) fn wait_committed(self: &Arc<Self>, needed: Offset, signal: &Arc<Notify>) -> Result<bool, Refusal> {
         let mut state = self.state.lock();
         let committed = self.committed(&state, needed)?;
+        let mut enqueue = Queued::No;
         if !committed {
             state.commits.push((needed, Arc::clone(signal)));
+            enqueue = state.queue(Queued::Now);
         }
+        drop(state);
+        self.enqueue(enqueue);
         Ok(committed)
     }
 
     /// Notifies `signal` once there is more to read.
-    pub(crate) fn watch_visible(&self, signal: &Arc<Notify>) {
+    pub(crate) fn watch_visible(self: &Arc<Self>, signal: &Arc<Notify>) {
         let mut state = self.state.lock();
         if !state.readers.iter().any(|known| Arc::ptr_eq(known, signal)) {
             state.readers.push(Arc::clone(signal));
         }
+        let enqueue = state.queue(Queued::Now);
+        drop(state);
+        self.enqueue(enqueue);
     }
 
     /// Takes `signal` off all lists.
@@ -273,10 +298,16 @@ impl Partition {
     }
 
     /// Takes over new settings.
-    pub(crate) fn reconfigure(&self, config: Arc<TopicConfig>, log: LogConfig) {
+    pub(crate) fn reconfigure(self: &Arc<Self>, config: Arc<TopicConfig>, log: LogConfig) {
         let mut state = self.state.lock();
+        let moved = state.leader.set_fsync(config.durability == Durability::Fsync);
         state.config = config;
         state.log.reconfigure(log);
+        let woken = if moved { state.woken() } else { Vec::new() };
+        let enqueue = state.queue(Queued::Now);
+        drop(state);
+        self.enqueue(enqueue);
+        wake(woken);
     }
 
     /// Marks the partition as removed: whoever waits is told.
@@ -367,7 +398,7 @@ impl Partition {
             Err(error) => {
                 tracing::error!(partition = %self.tp, %error, "retention failed");
                 if let ReadError::Disk(error) = &error {
-                    self.durability.committer.break_with(error);
+                    self.committer.break_with(error);
                 }
                 None
             }
@@ -456,7 +487,7 @@ pub(crate) fn log_config(config: &TopicConfig, producer_id_expiration_ms: i64) -
 impl Commit for Partition {
     fn ticket(&self) -> Result<Option<SyncTicket>, DiskError> {
         let mut state = self.state.lock();
-        state.queued = false;
+        state.queued = Queued::No;
         if state.deleted { Ok(None) } else { state.log.ticket() }
     }
 

@@ -5,7 +5,7 @@ use crate::committer::Commit;
 use crate::node::PartitionView;
 use crate::partition::{Partition, log_config};
 use base::{NodeId, Offset, SeededRng, TopicPartition, Uuid};
-use config::{NodeConfig, TopicConfig};
+use config::{Durability, NodeConfig, TopicConfig};
 use metadata::{Changes, MetadataImage, PartitionRegistration};
 use parking_lot::{Mutex, RwLock};
 use replication::Leader;
@@ -26,7 +26,6 @@ pub(crate) struct Found {
 /// All partitions of this node.
 pub(crate) struct Partitions {
     node: NodeId,
-    fsync: bool,
     /// What opening a log leaves out, in negative controls.
     left_out: LeftOut,
     dirs: Arc<Vec<LogDirHandle>>,
@@ -48,7 +47,6 @@ impl Partitions {
     ) -> Self {
         Self {
             node: NodeId(config.node_id),
-            fsync: config.fsync,
             left_out,
             dirs,
             by_id: RwLock::new(BTreeMap::new()),
@@ -178,16 +176,9 @@ impl Partitions {
         }
         log.attach(Arc::clone(&handle.write_ahead), id);
         log.release_files();
-        let leader = Leader::new(self.node, self.fsync, log.log_end());
+        let leader = Leader::new(self.node, topic.durability == Durability::Fsync, log.log_end());
         let committer = Arc::clone(&handle.committer);
-        let partition = Arc::new(Partition::new(
-            tp,
-            at,
-            log,
-            leader,
-            topic,
-            crate::partition::Durability { committer, fsync: self.fsync },
-        ));
+        let partition = Arc::new(Partition::new(tp, at, log, leader, topic, committer));
         self.by_id.write().insert((id, index), Arc::clone(&partition));
         // The new folder's name is made durable with the first round.
         handle.committer.enqueue(Arc::clone(&partition) as Arc<dyn Commit>);
@@ -252,11 +243,15 @@ pub(crate) fn resolve(config: &NodeConfig, image: &MetadataImage, topic: &str) -
     };
     let (own, broker, all) = (set(2, topic), set(4, &config.node_id.to_string()), set(4, ""));
     let node = |name: &str| broker.get(name).or_else(|| all.get(name)).or_else(|| config.set.get(name)).cloned();
-    let resolved = TopicConfig::resolve(&node, &own).unwrap_or_else(|why| {
+    let mut resolved = TopicConfig::resolve(&node, &own).unwrap_or_else(|why| {
         // Values are checked before they are accepted, so this can only be a value of another version of Kafka.
         tracing::error!(topic, %why, "the topic's configs cannot be read: its defaults apply");
         TopicConfig::resolve(&|_| None, &BTreeMap::new()).expect("defaults are sound")
     });
+    if metadata::is_internal_topic(topic) {
+        // What a group has committed is an answer that somebody builds on.
+        resolved.durability = Durability::Fsync;
+    }
     let expiration_ms = node("producer.id.expiration.ms").and_then(|value| value.parse().ok()).unwrap_or(86_400_000);
     let log = log_config(&resolved, expiration_ms);
     (Arc::new(resolved), log)

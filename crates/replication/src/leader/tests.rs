@@ -26,6 +26,20 @@ fn page_cache_records_are_visible_without_it() {
 }
 
 #[test]
+fn the_high_watermark_stays_when_durability_changes_and_goes_on_by_the_new_rule() {
+    let mut leader = leading(false);
+    leader.on_appended(Offset(20));
+    assert!(!leader.awaits_sync());
+    assert!(!leader.set_fsync(true) && leader.awaits_sync());
+    assert!(!leader.on_appended(Offset(30)));
+    assert_eq!(leader.high_watermark(), Offset(20), "it was shown, so it stays shown");
+    assert!(!leader.on_durable(Offset(15)));
+    assert!(leader.on_durable(Offset(25)));
+    assert!(leader.set_fsync(false));
+    assert_eq!(leader.high_watermark(), Offset(30));
+}
+
+#[test]
 fn r05_epochs_are_checked() {
     let leader = leading(true);
     assert_eq!(leader.check(LeaderEpoch(2)).unwrap_err().code, ErrorCode::FencedLeaderEpoch);

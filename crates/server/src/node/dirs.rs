@@ -62,7 +62,7 @@ impl Dirs {
             // R20: from here on a crash needs recovery, also one while recovering.
             dir.mark_in_use()?;
             take_back(&dir, state.clean.is_some())?;
-            handles.push(LogDirHandle::new(dir, rng));
+            handles.push(LogDirHandle::new(dir, Arc::clone(&environment.clock), rng));
         }
         dirs.handles = Arc::new(handles);
         Ok(dirs)

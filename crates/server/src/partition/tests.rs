@@ -1,8 +1,8 @@
-use super::{Durability, Partition, log_config};
-use crate::committer::{Commit, Committer};
+use super::{Partition, log_config};
+use crate::committer::{Commit, Committer, LAG_MS_MAX, ManualClock};
 use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, TopicPartition};
 use config::TopicConfig;
-use record::{BatchBuilder, BatchOptions, NewRecord};
+use record::{BatchBuilder, BatchOptions, NewRecord, ValidBatch};
 use replication::Leader;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,8 +20,7 @@ fn partition(disk: &FaultyMemDisk, committer: &Arc<Committer>, index: i32) -> Ar
     };
     let log = Log::create(Arc::new(disk.clone()), options).unwrap();
     let leader = Leader::new(NodeId(1), true, Offset::ZERO);
-    let durability = Durability { committer: Arc::clone(committer), fsync: true };
-    let partition = Partition::new(TopicPartition::new("t", index), 0, log, leader, topic, durability);
+    let partition = Partition::new(TopicPartition::new("t", index), 0, log, leader, topic, Arc::clone(committer));
     partition.elect(NodeId(1), LeaderEpoch(0), 1);
     Arc::new(partition)
 }
@@ -61,7 +60,7 @@ fn settle(disk: &FaultyMemDisk, committer: &Committer, all: &[Arc<Partition>]) {
 fn r21_a_failed_append_takes_every_partition_of_the_log_dir_offline() {
     let disk = FaultyMemDisk::new(1);
     disk.create_dir(Path::new("/d")).unwrap();
-    let committer = Arc::new(Committer::default());
+    let committer = Arc::new(Committer::new(Arc::new(ManualClock::default())));
     let all = [partition(&disk, &committer, 0), partition(&disk, &committer, 1)];
     disk.fail_after(Some(0));
     let refused = all[0].append_internal(&batch(), Timestamp(0)).unwrap_err();
@@ -80,7 +79,7 @@ fn r21_a_failed_append_takes_every_partition_of_the_log_dir_offline() {
 fn r25_what_a_failed_sync_was_to_make_durable_is_never_visible() {
     let disk = FaultyMemDisk::new(1);
     disk.create_dir(Path::new("/d")).unwrap();
-    let committer = Arc::new(Committer::default());
+    let committer = Arc::new(Committer::new(Arc::new(ManualClock::default())));
     let all = [partition(&disk, &committer, 0), partition(&disk, &committer, 1)];
     assert_eq!(all[0].append_internal(&batch(), Timestamp(0)).unwrap(), Offset(1));
     disk.fail_after(Some(0));
@@ -97,7 +96,7 @@ fn r25_what_a_failed_sync_was_to_make_durable_is_never_visible() {
 fn deleted_records_stay_until_the_new_start_is_written() {
     let disk = FaultyMemDisk::new(1);
     disk.create_dir(Path::new("/d")).unwrap();
-    let committer = Arc::new(Committer::default());
+    let committer = Arc::new(Committer::new(Arc::new(ManualClock::default())));
     let all = [partition(&disk, &committer, 0)];
     all[0].append_internal(&batch(), Timestamp(0)).unwrap();
     assert_eq!(all[0].delete_records(Some(Offset(1))).unwrap_err().code, ErrorCode::OffsetOutOfRange);
@@ -108,4 +107,74 @@ fn deleted_records_stay_until_the_new_start_is_written() {
     assert_eq!(all[0].checkpoints().2, Offset(1));
     all[0].log_start_kept(&OffsetCheckpoint(BTreeMap::from([(all[0].tp.clone(), Offset(1))])));
     assert_eq!(all[0].log_start_offset(), Offset(1));
+}
+
+/// One round of the committer, if there is one to do.
+fn round(disk: &FaultyMemDisk, committer: &Committer) -> bool {
+    let Some(mut round) = committer.begin() else { return false };
+    round.sync(&|tickets| commit(disk, Path::new("/d"), None, tickets).map(drop));
+    committer.finish(round, &|error| panic!("{error}"));
+    true
+}
+
+#[test]
+fn what_acks_1_wrote_is_committed_once_somebody_waits_for_it_or_the_bound_is_reached() {
+    let disk = FaultyMemDisk::new(1);
+    disk.create_dir(Path::new("/d")).unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let committer = Arc::new(Committer::new(Arc::clone(&clock) as Arc<dyn base::Clock>));
+    let partition = partition(&disk, &committer, 0);
+    let append = |acks| {
+        let bytes = batch();
+        partition.append(&ValidBatch::internal(&bytes).unwrap(), acks, Timestamp(0)).unwrap();
+    };
+    append(1);
+    assert!(!round(&disk, &committer), "nobody waits");
+    clock.advance(LAG_MS_MAX);
+    assert!(round(&disk, &committer));
+    assert_eq!(partition.high_watermark(), Offset(1));
+    // A reader that waits before or after the append, and a producer that waits for all.
+    append(0);
+    partition.watch_visible(&Arc::default());
+    assert!(round(&disk, &committer));
+    partition.watch_visible(&Arc::default());
+    append(1);
+    assert!(round(&disk, &committer));
+    append(1);
+    assert_eq!(partition.wait_committed(Offset(4), &Arc::default()), Ok(false));
+    append(-1);
+    assert!(round(&disk, &committer));
+    assert_eq!(partition.high_watermark(), Offset(5));
+    clock.advance(LAG_MS_MAX);
+    // Its place among those that nobody waits for is a leftover, and costs no sync.
+    let before = disk.operations();
+    round(&disk, &committer);
+    assert_eq!(disk.operations(), before);
+}
+
+#[test]
+fn durability_of_a_topic_may_change_while_it_is_written() {
+    let disk = FaultyMemDisk::new(1);
+    disk.create_dir(Path::new("/d")).unwrap();
+    let committer = Arc::new(Committer::new(Arc::new(ManualClock::default())));
+    let partition = partition(&disk, &committer, 0);
+    let set = |durability: &str| {
+        let own = BTreeMap::from([("durability".to_owned(), durability.to_owned())]);
+        let topic = Arc::new(TopicConfig::resolve(&|_| None, &own).unwrap());
+        partition.reconfigure(Arc::clone(&topic), log_config(&topic, 86_400_000));
+    };
+    partition.append_internal(&batch(), Timestamp(0)).unwrap();
+    set("pagecache");
+    assert_eq!(partition.high_watermark(), Offset(1), "what is written is visible");
+    assert!(round(&disk, &committer));
+    partition.append_internal(&batch(), Timestamp(0)).unwrap();
+    assert_eq!(partition.high_watermark(), Offset(2));
+    assert!(!round(&disk, &committer));
+    set("fsync");
+    assert_eq!(partition.high_watermark(), Offset(2), "what was shown stays shown");
+    assert!(round(&disk, &committer), "and is synced at once");
+    partition.append_internal(&batch(), Timestamp(0)).unwrap();
+    assert_eq!(partition.high_watermark(), Offset(2));
+    assert!(round(&disk, &committer));
+    assert_eq!(partition.high_watermark(), Offset(3));
 }
