@@ -392,7 +392,16 @@ impl Log {
         Ok(())
     }
 
-    /// Cuts the log to end at `offset`, or at the start of the batch that holds it.
+    /// What the recovery point checkpoint may say at most while the log is cut at `offset`: the file system may lose the tail of a file
+    /// that is being cut before it makes it shorter, and above this recovery takes that for a torn tail, as it should.
+    #[must_use]
+    pub fn recovery_point_for_cut(&self, offset: Offset) -> Offset {
+        let at = self.segments.partition_point(|segment| segment.base < offset).saturating_sub(1);
+        self.recovery_point.min(self.segments[at].base)
+    }
+
+    /// Cuts the log to end at `offset`, or at the start of the batch that holds it. The recovery point checkpoint must not say more than
+    /// [`Log::recovery_point_for_cut`].
     ///
     /// # Errors
     /// Disk errors, and damage on the way.

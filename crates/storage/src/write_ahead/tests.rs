@@ -193,6 +193,42 @@ fn r26_a_damaged_block_that_is_not_the_last_is_reported_and_a_damaged_last_one_i
     }
 }
 
+/// What a log's first record is once a block was torn whose place held an older one of the same shape.
+fn first_value_after_a_torn_block(verify: bool) -> i64 {
+    let disk = FaultyMemDisk::new(1);
+    let (write_ahead, mut logs) = logs(&disk, 5);
+    let path = Path::new("/d").join(WRITE_AHEAD_FILE);
+    append(&mut logs, 300);
+    round(&disk, &write_ahead, &mut logs).unwrap();
+    let old = file(&disk);
+    write_ahead.retire().unwrap();
+    // The last log is cut, and another record stands in place of its first.
+    logs[4].truncate_to(Offset::ZERO).unwrap();
+    let bytes = batch(7, 1, 300);
+    logs[4].append(Timestamp(1_000), &ValidBatch::internal(&bytes).unwrap(), LeaderEpoch(0)).unwrap();
+    append(&mut logs[..4], 300);
+    round(&disk, &write_ahead, &mut logs).unwrap();
+    write_ahead.retire().unwrap();
+    append(&mut logs, 300);
+    round(&disk, &write_ahead, &mut logs).unwrap();
+    // Of the last round, which nobody was told of yet, one sector was written: behind it stands what was there before.
+    let mut torn = file(&disk);
+    let from = AREAS_AT as usize + 512;
+    torn[from..from + 4_096 - 512].copy_from_slice(&old[from..from + 4_096 - 512]);
+    disk.overwrite(&path, &torn);
+    drop(logs);
+    super::replay::replay_checked(&disk, Path::new("/d"), verify).unwrap();
+    let dir = Path::new("/d").join("t-4");
+    let (mut log, _) = Log::open(Arc::new(disk), options(dir, Offset::ZERO, false)).unwrap();
+    values(&mut log)[0]
+}
+
+#[test]
+fn r20_a_torn_block_is_cut_and_without_the_checksum_it_would_bring_old_records_back() {
+    assert_eq!(first_value_after_a_torn_block(true), 7);
+    assert_eq!(first_value_after_a_torn_block(false), 0, "negative control");
+}
+
 #[test]
 fn replay_takes_any_bytes() {
     let disk = FaultyMemDisk::new(1);
