@@ -56,6 +56,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("kafka_starts_on_what_storage_format_made", exchange::kafka_starts_on_ours),
     ("group_members_join_leave_and_die_under_load", groups::join_and_leave),
     ("groups_go_on_after_kill_9_of_the_node", groups::node_killed),
+    ("group_members_of_both_protocols_share_one_group", groups::clients_share),
     ("group_members_go_on_when_kafka_takes_over_and_gives_back", groups::brokers_change),
     ("groups_of_500_members_rebalance_and_heartbeat", group_figures::many_members),
     ("heartbeats_of_1000_groups_of_both_protocols", group_figures::many_groups),

@@ -163,6 +163,50 @@ pub(super) fn node_killed(scene: &Scene<'_>) -> Result<(), Fault> {
     node.stop()
 }
 
+/// Members of different clients and of both protocols share one group under load: it is upgraded when the first of KIP-848 joins, and
+/// downgraded when the last of those has gone; one of them dies in between.
+pub(super) fn clients_share(scene: &Scene<'_>) -> Result<(), Fault> {
+    let node = plan(scene)?.start(scene)?;
+    let all = flavours(scene, true)?;
+    let flavour = |name: &str| all.iter().find(|flavour| flavour.name == name).cloned();
+    let Some(confluent) = flavour("confluent-consumer") else {
+        return Err(Fault::Skipped("confluent-kafka cannot be had".to_owned()));
+    };
+    begin_load(scene, &node)?;
+    let mut group = Group::new(java("java-range"));
+    group.join(scene, &node)?;
+    group.until_read(scene, 0, 0, PARTITIONS)?;
+    for (index, joins) in [(1, java("java-consumer")), (2, confluent)] {
+        let mark = group.members[0].mark(scene)?;
+        let at = (node.address.as_str(), group.flavour.name, TOPIC);
+        group.members.push(Member::start(scene, &joins, at, u32::try_from(index).unwrap_or(0) + 1, &[])?);
+        group.until_read(scene, index, 0, 2)?;
+        group.until_read(scene, 0, mark, 2)?;
+    }
+    let listed = groups_of_type(scene, &node.address, "consumer")?;
+    ensure(listed.contains(group.flavour.name), || format!("it is no consumer group: {listed}"))?;
+    let mark = group.members[2].mark(scene)?;
+    group.members[1].vanish(scene).during("the Java member of KIP-848 dies")?;
+    group.until_read(scene, 2, mark, 3)?;
+    let mark = group.members[0].mark(scene)?;
+    group.members[2].leave(scene).during("the last member of KIP-848 leaves")?;
+    group.until_read(scene, 0, mark, PARTITIONS)?;
+    let listed = groups_of_type(scene, &node.address, "classic")?;
+    ensure(listed.contains(group.flavour.name), || format!("it is no classic group: {listed}"))?;
+    let ends = end_load(scene, &node)?;
+    group.members[0].until(scene, "commit of the end", |lines| has_reached(lines, &ends).then_some(()))?;
+    group.members[0].leave(scene)?;
+    let (again, committed) = group.judged(&ends)?;
+    ensure(committed == ends, || format!("committed {committed:?}, ends {ends:?}"))?;
+    scene.figure(&format!("{} records, {again} read again", ends.values().sum::<u64>()));
+    node.stop()
+}
+
+fn groups_of_type(scene: &Scene<'_>, address: &str, kind: &str) -> Result<String, Fault> {
+    let args = ["--bootstrap-server", address, "--list", "--type", kind];
+    scene.java(|java| java.tool(super::admin::GROUPS_TOOL, &args))
+}
+
 /// Kafka takes the data dir over under living members of KIP-848, and gives it back: the log tells either broker what members have, so that
 /// they keep their partitions and read on.
 pub(super) fn brokers_change(scene: &Scene<'_>) -> Result<(), Fault> {
