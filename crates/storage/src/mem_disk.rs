@@ -169,6 +169,7 @@ impl Shared {
             self.files[number].write(at, &bytes[..written]);
         }
         self.room -= grows.min(self.room);
+        self.struck += u64::from(is_full && fault.is_none());
         match fault {
             Some(_) => Err(eio("write")),
             None if is_full => Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device")),

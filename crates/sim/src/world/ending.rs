@@ -97,6 +97,7 @@ impl World {
         self.is_ending = true;
         self.trace.note("ending", [0; 4]);
         self.machine.disk.clear_faults();
+        self.machine.disk.limit_room(None);
         self.machine.disk.cut_power_after(u64::MAX >> 1);
         if self.machine.disk.faults_struck() > self.struck_before {
             self.kill();

@@ -44,12 +44,13 @@ impl World {
     }
 
     fn disk_error(&mut self) {
-        let (kind, after) = (self.scheduler.below(5), self.scheduler.below(30));
+        let (kind, after) = (self.scheduler.below(6), self.scheduler.below(30));
         self.trace.note("disk error", [kind.cast_signed(), after.cast_signed(), 0, 0]);
         match kind {
             0 | 1 => self.machine.disk.inject(DiskFault::Sync, after / 4),
             2 => self.machine.disk.inject(DiskFault::Write, after),
             3 => self.machine.disk.inject(DiskFault::ShortWrite, after),
+            4 => self.machine.disk.limit_room(Some(after * 100)),
             _ => self.machine.disk.inject(DiskFault::Read, after),
         }
     }
@@ -59,6 +60,7 @@ impl World {
         self.trace.note("repair", [0; 4]);
         self.kill();
         self.machine.disk.clear_faults();
+        self.machine.disk.limit_room(None);
     }
 
     /// One bit of a file flips. One replica cannot heal that; it may only say so.
@@ -144,7 +146,10 @@ impl World {
                 let dirs = self.machine.node.as_ref().map_or(0, server::SteppedNode::log_dirs);
                 self.stages = vec![Stage::Idle; dirs];
             }
-            Err(_) if self.is_troubled() => self.machine.disk.clear_faults(),
+            Err(_) if self.is_troubled() => {
+                self.machine.disk.clear_faults();
+                self.machine.disk.limit_room(None);
+            }
             Err(_) if self.model.is_damaged => self.is_over = true,
             Err(what) => self.model.breach(format!("the node does not start: {what}")),
         }
