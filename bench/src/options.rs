@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Rounds by default, beside the warm-up.
 const ROUNDS: usize = 5;
 /// Length of a round by default; with it everything fits into a quarter of an hour on two cores.
-const SECONDS: f64 = 1.0;
+const SECONDS: f64 = 0.8;
 
 /// How it is called.
 pub const USAGE: &str = "usage: cargo xtask bench [--against kafka] [--rounds N] [--seconds S] [--out DIR] [WORKLOAD..]
@@ -16,7 +16,7 @@ pub const USAGE: &str = "usage: cargo xtask bench [--against kafka] [--rounds N]
   WORKLOAD          workloads, or how names of cases begin (--list shows both); none: all
   --against kafka   Apache Kafka takes its turns too
   --rounds N        rounds beside the warm-up [5]
-  --seconds S       length of a round [1]
+  --seconds S       length of a round [0.8]
   --out DIR         where results.json, the page and its plots go [target/bench]
   --page DIR        make the page of DIR/results.json again
   --gate            compare system calls and instructions with bench/baseline.json; --record writes it";
