@@ -142,6 +142,7 @@ pub enum Event {
         /// Which request, and Kafka's error code.
         what: String,
     },
-    /// The power was cut at this tick: what was not on disk is gone.
-    PowerCut(Tick),
+    /// The power was cut in this span: what was not on disk at its beginning is gone. An answer that was read in it comes from a node
+    /// that ran on without its disk, as none does in a real power cut: nothing is confirmed by it.
+    PowerCut(Span),
 }

@@ -15,7 +15,7 @@ use crate::wire::connection::Connection;
 use crate::wire::messages;
 use conformance::fault::{During, Fault, ensure, fail};
 use gate::Gate;
-pub use log::read_log;
+pub use log::{At, read_log};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -209,6 +209,11 @@ impl Load {
     /// Everything so far.
     pub fn history(&self) -> &[Event] {
         &self.history
+    }
+
+    /// Who takes part.
+    pub fn cast(&self) -> &Cast {
+        &self.world.cast
     }
 
     fn collect(&mut self) {

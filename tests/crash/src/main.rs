@@ -10,7 +10,9 @@ mod native;
 mod node;
 mod rng;
 mod scenarios;
+mod session;
 mod storm;
+mod strace;
 mod volume;
 mod wire;
 

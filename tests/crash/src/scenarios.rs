@@ -1,6 +1,8 @@
 //! Every scenario by name. A new one: a function in the file of its subject, and a row here.
 
+mod disks;
 mod storms;
+mod tampering;
 
 use crate::Options;
 use conformance::fault::Fault;
@@ -13,5 +15,9 @@ pub(crate) type Scenario = fn(&Scene<'_>, &Options) -> Result<(), Fault>;
 pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("power_cuts_under_load_lose_nothing_acked", storms::power_cuts),
     ("kill_9_storms_lose_nothing_acked", storms::kills),
+    ("a_log_dir_whose_disk_dies_is_offline_and_the_other_goes_on", disks::dead),
+    ("a_sync_that_failed_is_never_tried_again", disks::lying),
+    ("a_call_that_fails_once_takes_one_log_dir_offline", disks::injected),
     ("negative_control_a_disk_that_lies_about_syncs_is_noticed", storms::without_syncs),
+    ("negative_control_tampering_with_a_log_is_noticed", tampering::is_noticed),
 ];

@@ -4,8 +4,8 @@
 //! one more start. What is judged is judged by the checker; this file only does things to the node.
 
 use crate::checker::{Verdict, check};
-use crate::history::Event;
-use crate::load::{Cast, Load, read_log};
+use crate::history::{Event, Span};
+use crate::load::{At, Cast, Load, read_log};
 use crate::node::{Node, Plan};
 use crate::rng::Rng;
 use crate::volume::{Cut, Volume};
@@ -265,11 +265,13 @@ impl Life {
 
     fn cut(&mut self, cut: Cut, ranges: &[(PathBuf, u64, u64)]) -> Result<(), Fault> {
         let Some(volume) = &self.volume else { return fail("a power cut needs a volume") };
+        let invoked = self.load.world.tick();
         volume.cut(cut, ranges)?;
         self.kill(false)?;
-        // Answers that were on their way when the power went are read by now: what they confirmed, the cut may have taken.
+        // Answers that were on their way when the power went are read by now.
         self.load.close()?;
-        self.load.note(Event::PowerCut(self.load.world.tick()));
+        let span = Span { invoked, completed: self.load.world.tick() };
+        self.load.note(Event::PowerCut(span));
         Ok(())
     }
 
@@ -300,6 +302,6 @@ impl Life {
 
     fn look(&mut self) -> Result<(), Fault> {
         let Some(node) = &self.node else { return fail("no node to look at") };
-        read_log(&mut self.load, &node.address, false)
+        read_log(&mut self.load, &node.address, At::Start)
     }
 }

@@ -26,15 +26,19 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Makes an ext4 file system of `mib` in `folder` and mounts it with these options.
+    /// Makes an ext4 file system of `mib` and mounts it in `folder` with these options.
     pub fn ext4(folder: &Path, name: &str, mib: u64, options: &str) -> Result<Volume, Fault> {
-        if !rustix::process::geteuid().is_root() {
-            return Err(Fault::Skipped("only root may mount a file system".to_owned()));
-        }
-        let image = image(folder, name);
+        Volume::on(image(folder, name), folder, name, mib, options)
+    }
+
+    /// As [`Volume::ext4`], on an image that may be larger than what it is kept on.
+    pub fn on(image: PathBuf, folder: &Path, name: &str, mib: u64, options: &str) -> Result<Volume, Fault> {
+        needs_root()?;
         let file = std::fs::File::create(&image).during(image.display())?;
         file.set_len(mib << 20).during(image.display())?;
-        run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image), CLIENT_DEADLINE).map_err(skip)?;
+        let mut command = Command::new("mkfs.ext4");
+        command.args(["-q", "-F", "-m", "0", "-J", "size=4"]).arg(&image);
+        run(&mut command, CLIENT_DEADLINE).map_err(skip)?;
         let mounted = folder.join(name);
         std::fs::create_dir_all(&mounted).during(mounted.display())?;
         let volume = Volume { image, options: format!("loop{options}"), mounted };
@@ -62,6 +66,45 @@ impl Volume {
     pub fn remount(&self) -> Result<(), Fault> {
         run(Command::new("umount").arg(&self.mounted), CLIENT_DEADLINE)?;
         self.mount()
+    }
+}
+
+fn needs_root() -> Result<(), Fault> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Fault::Skipped("only root may mount a file system".to_owned()))
+}
+
+/// A file system in memory with a size.
+pub struct Memory {
+    /// Where it is mounted.
+    pub mounted: PathBuf,
+}
+
+impl Memory {
+    /// Mounts one of `mib`.
+    pub fn new(folder: &Path, name: &str, mib: u64) -> Result<Memory, Fault> {
+        needs_root()?;
+        let mounted = folder.join(name);
+        std::fs::create_dir_all(&mounted).during(mounted.display())?;
+        let size = format!("size={mib}m");
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&mounted), CLIENT_DEADLINE)
+            .map_err(skip)?;
+        Ok(Memory { mounted })
+    }
+
+    /// Gives it another size.
+    pub fn resize(&self, mib: u64) -> Result<(), Fault> {
+        let options = format!("remount,size={mib}m");
+        run(Command::new("mount").args(["-o", &options]).arg(&self.mounted), CLIENT_DEADLINE).map(|_| ())
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        drop(run(Command::new("umount").arg("-l").arg(&self.mounted), CLIENT_DEADLINE));
+        drop(std::fs::remove_dir(&self.mounted));
     }
 }
 

@@ -15,8 +15,10 @@ struct Found<'a> {
 }
 
 pub(super) fn check(history: &[Event], verdict: &mut Verdict) {
-    let cuts: Vec<Tick> =
-        history.iter().filter_map(|event| if let Event::PowerCut(tick) = event { Some(*tick) } else { None }).collect();
+    let cuts: Vec<Tick> = history
+        .iter()
+        .filter_map(|event| if let Event::PowerCut(span) = event { Some(span.completed) } else { None })
+        .collect();
     let idempotent: HashSet<u32> = history
         .iter()
         .filter_map(|event| match event {

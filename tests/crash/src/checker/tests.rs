@@ -50,6 +50,10 @@ fn topics(at: u64, names: &[&str]) -> Event {
     Event::Topics { span: span(at, at + 1), names: names.iter().map(|&name| name.to_owned()).collect() }
 }
 
+fn cut(at: u64) -> Event {
+    Event::PowerCut(span(at, at))
+}
+
 fn kinds(history: &[Event]) -> Vec<Kind> {
     let mut kinds: Vec<_> = check(history).anomalies.iter().map(|anomaly| anomaly.kind).collect();
     kinds.dedup();
@@ -70,7 +74,7 @@ fn good() -> Vec<Event> {
         commit(20, 5, false),
         sent(22, 0, 3, 2, Acks::All, None),
         latest(24, 5),
-        Event::PowerCut(30),
+        cut(30),
         log(32, 5, &whole[..2]),
         committed(34, 5),
         answered_late(),
@@ -78,7 +82,7 @@ fn good() -> Vec<Event> {
         topics(38, &["t"]),
         topic(40, true, true),
         topics(42, &[]),
-        Event::PowerCut(44),
+        cut(44),
         log(46, 8, &whole),
         latest(48, 8),
         committed(50, 5),
@@ -110,7 +114,7 @@ fn a_good_history_has_no_anomaly_and_its_figures() {
 fn lost() {
     let short = [run(0, 0, 0, 3), run(3, 1, 0, 2)];
     assert_eq!(
-        kinds(&[sent(1, 0, 0, 3, Acks::All, Some(0)), Event::PowerCut(3), log(4, 0, &[])]),
+        kinds(&[sent(1, 0, 0, 3, Acks::All, Some(0)), cut(3), log(4, 0, &[])]),
         [Kind::Lost, Kind::EndRegressed]
     );
     // The last records of an acked batch.
@@ -122,17 +126,35 @@ fn lost() {
     assert_eq!(kinds(&[sent(1, 1, 0, 1, Acks::Leader, Some(0)), log(4, 0, &[])]), [Kind::Lost]);
     // A cut before the ack, or after the log was read, takes nothing.
     let acked = sent(2, 1, 0, 1, Acks::Leader, Some(0));
-    assert_eq!(kinds(&[Event::PowerCut(1), acked.clone(), log(4, 0, &[]), Event::PowerCut(9)]), [Kind::Lost]);
-    assert_eq!(kinds(&[acked, Event::PowerCut(4), log(5, 0, &[])]), []);
+    assert_eq!(kinds(&[cut(1), acked.clone(), log(4, 0, &[]), cut(9)]), [Kind::Lost]);
+    assert_eq!(kinds(&[acked, cut(4), log(5, 0, &[])]), []);
     let mut history = good();
     history[19] = log(46, 5, &short);
     assert!(kinds(&history).contains(&Kind::Lost));
 }
 
 #[test]
+fn an_answer_that_is_read_while_the_power_goes_confirms_nothing() {
+    let cut = Event::PowerCut(span(2, 6));
+    let answers = [
+        sent(4, 0, 0, 3, Acks::All, Some(0)),
+        read(4, 3, &[run(0, 0, 0, 3)]),
+        latest(4, 3),
+        commit(4, 1, true),
+        committed(4, 1),
+        topic(4, false, true),
+    ];
+    let after = [log(8, 0, &[]), committed(8, -1), topics(8, &[])];
+    assert_eq!(kinds(&[&answers[..], &[cut], &after].concat()), []);
+    let before = Event::PowerCut(span(5, 7));
+    let found = kinds(&[&answers[..], &[before], &after].concat());
+    assert_eq!(found, [Kind::Lost, Kind::Vanished, Kind::EndRegressed, Kind::CommitRegressed, Kind::TopicLost]);
+}
+
+#[test]
 fn vanished() {
     // Seen, though only acked with acks=1, or not acked at all: a power cut may not take it back.
-    let seen = [read(3, 1, &[run(0, 1, 0, 1)]), Event::PowerCut(6), log(7, 0, &[])];
+    let seen = [read(3, 1, &[run(0, 1, 0, 1)]), cut(6), log(7, 0, &[])];
     let all = [&[sent(1, 1, 0, 1, Acks::None, None)], &seen[..]].concat();
     assert_eq!(kinds(&all), [Kind::Vanished, Kind::EndRegressed]);
 }
