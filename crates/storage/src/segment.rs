@@ -210,7 +210,7 @@ impl Segment {
         disk: &dyn Disk,
         dir: &Path,
         from: u64,
-        wanted: impl Fn(&BatchHeader) -> bool,
+        mut wanted: impl FnMut(&BatchHeader) -> bool,
     ) -> Result<Option<Located>, ReadError> {
         let mut position = from;
         let mut window = [0_u8; SCAN];
@@ -229,6 +229,11 @@ impl Segment {
             }
             let inside = usize::try_from(position - start).unwrap_or(usize::MAX);
             let header = self.whole(position, BatchHeader::parse(&window[inside..len])?)?;
+            // Readers check the checksum of what they get; a header that ends too early would keep the batch from them.
+            let offsets = header.last_offset().0 - header.base_offset.0 + 1;
+            if offsets < i64::from(header.record_count) {
+                return Err(ReadError::Corrupt(BatchError::Record { index: 0, what: "more records than offsets" }));
+            }
             if wanted(&header) {
                 return Ok(Some(Located { position, header }));
             }
@@ -238,14 +243,37 @@ impl Segment {
 
     /// The batch that holds `offset`, or the first one after it.
     pub(crate) fn locate(&mut self, disk: &dyn Disk, dir: &Path, offset: Offset) -> Result<Option<Located>, ReadError> {
+        self.search(disk, dir, offset, |header| header.last_offset() >= offset)
+    }
+
+    /// The first batch for which `wanted` holds, none of which lies before the one with `offset`. An index has no checksum: it is
+    /// believed where a batch begins that does not lie after `offset`, else the segment is scanned from its start. A reader that
+    /// believed it blindly would skip records.
+    fn search(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        offset: Offset,
+        wanted: impl Fn(&BatchHeader) -> bool,
+    ) -> Result<Option<Located>, ReadError> {
         let from = self.position_before(disk, dir, offset)?;
-        self.scan(disk, dir, from, |header| header.last_offset() >= offset)
+        let mut first = None;
+        let found = self.scan(disk, dir, from, |header| {
+            let begins = *first.get_or_insert(header.base_offset);
+            begins > offset || wanted(header)
+        });
+        match found {
+            Err(ReadError::Disk(error)) => Err(error.into()),
+            Ok(found) if from == 0 || first.is_some_and(|begins| begins <= offset) => Ok(found),
+            Err(error) if from == 0 => Err(error),
+            _ => self.scan(disk, dir, 0, wanted),
+        }
     }
 
     /// Where the first batch begins whose base offset is at least `offset`; the segment's size when there is none.
     pub(crate) fn end_before(&mut self, disk: &dyn Disk, dir: &Path, offset: Offset) -> Result<u64, ReadError> {
-        let from = self.position_before(disk, dir, offset)?;
-        Ok(self.scan(disk, dir, from, |header| header.base_offset >= offset)?.map_or(self.size, |found| found.position))
+        let found = self.search(disk, dir, offset, |header| header.base_offset >= offset)?;
+        Ok(found.map_or(self.size, |found| found.position))
     }
 
     fn position_before(&mut self, disk: &dyn Disk, dir: &Path, offset: Offset) -> Result<u64, DiskError> {
@@ -300,8 +328,16 @@ impl Segment {
         // Entries at most `time - 1` only say that everything up to them is older.
         let base = self.base;
         let entry = self.times.floor(disk, || path(dir, base, "timeindex"), time.0.saturating_sub(1))?;
-        let from = entry.map_or(self.base, |entry| Offset(self.base.0 + i64::from(entry.relative_offset)));
-        let position = self.position_before(disk, dir, from)?;
+        let mut position = 0;
+        if let Some(entry) = entry {
+            let offset = Offset(self.base.0 + i64::from(entry.relative_offset));
+            // As with the other index: the batch that it names must be as it says.
+            if let Some(batch) = self.locate(disk, dir, offset)?
+                && batch.header.max_timestamp == entry.timestamp
+            {
+                position = batch.position;
+            }
+        }
         self.scan(disk, dir, position, |header| header.max_timestamp >= time)
     }
 

@@ -99,6 +99,11 @@ impl Log {
         log.load_segments(&files, options.clean, &mut recovery)?;
         let rebuilt_from = if options.clean { None } else { Some(log.recover(&mut recovery)?) };
         log.find_end()?;
+        if options.clean && log.log_end < options.recovery_point {
+            let last = log.segments.last().expect("a log has a segment");
+            let what = format!("the log ends at offset {}, and was closed at {}", log.log_end, options.recovery_point);
+            return Err(corrupt(path(&log.dir, last.base, "log"), last.size, what));
+        }
         log.recovery_point = if options.clean { log.log_end } else { log.recovery_point.min(log.log_end) };
         log.epochs.truncate_end(log.log_end.max(Offset(1)));
         log.epochs_dirty = log.epochs != known_epochs;
@@ -115,6 +120,12 @@ impl Log {
             let unflushed = !clean && next.is_none_or(|next| next >= self.recovery_point);
             if unflushed {
                 continue;
+            }
+            if let Some(next) = next
+                && self.segments[at].size == 0
+            {
+                let what = format!("it is empty, and the next segment begins at offset {next}");
+                return Err(corrupt(path(&self.dir, self.segments[at].base, "log"), 0, what));
             }
             if !self.load_indexes(at, files)? {
                 self.rebuild(at, true, recovery)?;
@@ -344,14 +355,19 @@ impl Log {
                 self.remove(&file)?;
                 continue;
             }
-            if is_found || *offset < from {
+            if rebuilt_from.is_none() && (is_found || *offset < from) {
                 continue;
             }
             let bytes = self.disk.read(&file).map_err(DiskError::on("read", &file))?;
-            if let Some(states) = bytes.as_deref().and_then(ProducerStates::from_snapshot) {
-                self.producers = states;
-                from = *offset;
-                is_found = true;
+            match bytes.as_deref().and_then(ProducerStates::from_snapshot) {
+                // A crash may have torn any of them. Nobody would read it for long, but whoever verifies the dir would call it damaged.
+                None => self.remove(&file)?,
+                Some(_) if is_found || *offset < from => {}
+                Some(states) => {
+                    self.producers = states;
+                    from = *offset;
+                    is_found = true;
+                }
             }
         }
         if self.config.left_out.producer_replay {

@@ -6,6 +6,7 @@ use record::{BatchBuilder, BatchOptions, Batches, NewRecord, ValidBatch};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod damage;
 mod faults;
 mod model;
 mod producers;

@@ -1,9 +1,10 @@
 //! Producers across restarts.
 
-use super::{new_log, reopen};
-use crate::{AppendError, Appended, FaultyMemDisk, Log};
+use super::{DIR, new_log, reopen};
+use crate::{AppendError, Appended, Disk, FaultyMemDisk, Log};
 use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use record::{BatchBuilder, BatchOptions, NewRecord, ValidBatch};
+use std::path::Path;
 
 /// Appends a batch of two records.
 fn send(log: &mut Log, id: i64, epoch: i16, sequence: i32) -> Result<Appended, AppendError> {
@@ -115,4 +116,24 @@ fn r23_an_emptied_log_forgets_its_producers() {
     log.truncate_fully(Offset(2)).unwrap();
     let (log, _) = reopen(&disk, false, Offset::ZERO).unwrap();
     assert_eq!((log.log_end(), log.producers().iter().count()), (Offset(2), 0));
+}
+
+#[test]
+fn r23_recovery_removes_every_torn_snapshot() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    let snapshot = |offset: i64| Path::new(DIR).join(format!("{offset:020}.snapshot"));
+    for i in 0..3 {
+        send(&mut log, 7, 0, i * 2).unwrap();
+        log.roll().unwrap();
+    }
+    drop(log);
+    assert!(disk.read(&snapshot(2)).unwrap().is_some() && disk.read(&snapshot(4)).unwrap().is_some());
+    for torn in [2, 4] {
+        let sound = disk.read(&snapshot(torn)).unwrap().unwrap();
+        disk.overwrite(&snapshot(torn), &sound[..sound.len() - 1]);
+        let (log, _) = reopen(&disk, false, Offset(6)).unwrap();
+        assert_eq!(log.producers().iter().next().unwrap().1.last_sequence(), 5);
+        assert!(disk.read(&snapshot(torn)).unwrap().is_none(), "{torn}");
+    }
 }
