@@ -397,6 +397,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("streams.rack.aware.assignment.tags", "Tags of clients over which this streams group spreads its standby tasks."),
     ("streams.session.timeout.ms", "After so many ms without a heartbeat a member of this streams group is taken out."),
     ("telemetry.max.bytes", "The most bytes of metrics that a client may push at once."),
+    ("thalweg.disk.reserve.bytes", "Bytes of each log dir's disk that are kept from producers, so that deletions can still be written; 0 keeps none."),
     ("thalweg.metrics.listen", "HOST:PORT for metrics and health over HTTP; empty switches them off."),
     ("thalweg.threads", "How many event loops serve connections; 0 is one a core."),
     ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "How often in ms transactions are looked at for having run out of time."),

@@ -345,6 +345,8 @@ pub const ROWS: &[Row] = &[
     Row { name: "ssl.truststore.password", kind: Kind::Password, default: None, valid: "", update: Update::PerBroker, honoured: Honoured::NotYet },
     Row { name: "ssl.truststore.type", kind: Kind::String, default: Some("JKS"), valid: "", update: Update::PerBroker, honoured: Honoured::NotYet },
     Row { name: "telemetry.max.bytes", kind: Kind::Int, default: Some("1048576"), valid: "[1,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },
+    // Ours: bytes of each log dir's disk that producers do not get.
+    Row { name: "thalweg.disk.reserve.bytes", kind: Kind::Long, default: Some("268435456"), valid: "[0,...]", update: Update::ReadOnly, honoured: Honoured::Yes },
     // Ours: HOST:PORT of /metrics, /healthz and /readyz; empty for none.
     Row { name: "thalweg.metrics.listen", kind: Kind::String, default: Some(""), valid: "", update: Update::ReadOnly, honoured: Honoured::Yes },
     // Ours: event loops; 0 for one a core.

@@ -123,6 +123,8 @@ pub struct NodeConfig {
     pub fetch_session_slots: usize,
     /// log.durability is fsync.
     pub fsync: bool,
+    /// thalweg.disk.reserve.bytes.
+    pub disk_reserve_bytes: i64,
     /// thalweg.metrics.listen.
     pub metrics_listen: String,
     /// thalweg.threads; 0 for one a core.
@@ -295,6 +297,7 @@ fn read(values: &Values<'_>) -> Result<NodeConfig, Vec<String>> {
         fetch_bytes_max: size("fetch.max.bytes"),
         fetch_session_slots: size("max.incremental.fetch.session.cache.slots"),
         fsync: values.text("log.durability") != Some("pagecache"),
+        disk_reserve_bytes: values.number("thalweg.disk.reserve.bytes"),
         metrics_listen: values.text("thalweg.metrics.listen").unwrap_or_default().to_owned(),
         threads: size("thalweg.threads"),
         set: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! What a node does besides answering: retention, checkpoints, heartbeats, snapshots. One task, one tick a second; the work itself
 //! runs on a thread of its own, so that no request waits for a disk.
 
-use crate::broker::Broker;
+use crate::broker::{Broker, LogDirHandle};
 use base::{BrokerEpoch, Monotonic, Offset, Timestamp, TopicPartition};
 use controller::Decision;
 use parking_lot::Mutex;
@@ -67,6 +67,7 @@ impl Background {
 
     /// Does what is due.
     pub(crate) fn tick(&mut self, now: Monotonic, wall: Timestamp) {
+        self.broker.log_dirs.iter().filter(|handle| !handle.is_offline()).for_each(LogDirHandle::measure);
         if self.heartbeat.is_due(now) {
             self.beat(now, wall);
         }

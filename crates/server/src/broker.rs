@@ -8,6 +8,7 @@ use crate::partition::Partition;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::MetadataQuorum;
+use crate::room::Room;
 use arc_swap::ArcSwap;
 use base::{BrokerEpoch, Clock, ErrorCode, Monotonic, NodeId, ProducerId, Refusal, SeededRng, Uuid};
 use config::{ConfigEntry, NodeConfig, Overrides, describe_broker, describe_group, describe_topic};
@@ -43,20 +44,34 @@ pub(crate) struct LogDirHandle {
     pub(crate) committer: Arc<Committer>,
     pub(crate) write_ahead: Arc<WriteAhead>,
     pub(crate) flusher: Flusher,
+    pub(crate) room: Arc<Room>,
     offline: AtomicBool,
     /// The node's partitions, once there are any.
     partitions: OnceLock<Weak<Partitions>>,
 }
 
 impl LogDirHandle {
-    pub(crate) fn new(dir: LogDir, clock: Arc<dyn Clock>, rng: &mut SeededRng) -> Self {
+    /// `reserve_bytes` of its disk are kept from producers.
+    pub(crate) fn new(dir: LogDir, clock: Arc<dyn Clock>, rng: &mut SeededRng, reserve_bytes: i64) -> Self {
         Self {
+            room: Arc::new(Room::new(reserve_bytes)),
             write_ahead: Arc::new(WriteAhead::new(Arc::clone(dir.disk()), dir.path(), rng)),
             flusher: Flusher::default(),
             dir,
             committer: Arc::new(Committer::new(clock)),
             offline: AtomicBool::new(false),
             partitions: OnceLock::new(),
+        }
+    }
+
+    /// Looks how much room there is for producers.
+    pub(crate) fn measure(&self) {
+        let Some(space) = self.space().filter(|space| self.room.measure(space.usable_bytes)) else { return };
+        let (dir, usable_bytes) = (self.dir.path().display(), space.usable_bytes);
+        if self.room.is_full() {
+            tracing::error!(%dir, usable_bytes, "the disk is nearly full: producers are refused until there is room");
+        } else {
+            tracing::info!(%dir, usable_bytes, "the disk has room again: producers are served");
         }
     }
 

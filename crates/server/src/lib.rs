@@ -19,6 +19,7 @@ mod partition;
 mod partitions;
 mod producer_ids;
 mod quorum;
+mod room;
 mod send_file;
 mod service;
 mod session;

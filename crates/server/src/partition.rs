@@ -6,6 +6,7 @@
 mod read;
 
 use crate::committer::{Commit, Committer};
+use crate::room::Room;
 use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Refusal, Timestamp, TopicPartition};
 use config::{CompressionType, Durability, TopicConfig};
 use parking_lot::Mutex;
@@ -27,6 +28,8 @@ pub(crate) struct Partition {
     /// The log dir that it is in, as an index of the node's.
     pub(crate) dir: usize,
     committer: Arc<Committer>,
+    /// The room for producers on the log dir's disk.
+    room: Arc<Room>,
     state: Mutex<State>,
 }
 
@@ -114,6 +117,7 @@ impl Partition {
         leader: Leader,
         config: Arc<TopicConfig>,
         committer: Arc<Committer>,
+        room: Arc<Room>,
     ) -> Self {
         let state = State {
             epoch_start: log.log_end(),
@@ -128,7 +132,7 @@ impl Partition {
             readers: Vec::new(),
             observer: None,
         };
-        Self { tp, dir, committer, state: Mutex::new(state) }
+        Self { tp, dir, committer, room, state: Mutex::new(state) }
     }
 
     /// What a produced batch is checked against.
@@ -150,13 +154,19 @@ impl Partition {
         }
     }
 
-    /// Appends a validated batch.
-    pub(crate) fn append(
+    /// Appends a producer's validated batch, unless the disk is nearly full.
+    pub(crate) fn append_produced(
         self: &Arc<Self>,
         batch: &ValidBatch<'_>,
         acks: i16,
         now: Timestamp,
     ) -> Result<Appended, Refusal> {
+        self.room.take(batch.header().size)?;
+        self.append(batch, acks, now)
+    }
+
+    /// Appends a validated batch.
+    fn append(self: &Arc<Self>, batch: &ValidBatch<'_>, acks: i16, now: Timestamp) -> Result<Appended, Refusal> {
         let mut state = self.state.lock();
         state.leader.check(LeaderEpoch::NONE)?;
         let least = usize::try_from(state.config.min_insync_replicas).unwrap_or(1);

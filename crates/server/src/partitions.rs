@@ -178,7 +178,8 @@ impl Partitions {
         log.release_files();
         let leader = Leader::new(self.node, topic.durability == Durability::Fsync, log.log_end());
         let committer = Arc::clone(&handle.committer);
-        let partition = Arc::new(Partition::new(tp, at, log, leader, topic, committer));
+        let room = Arc::clone(&handle.room);
+        let partition = Arc::new(Partition::new(tp, at, log, leader, topic, committer, room));
         self.by_id.write().insert((id, index), Arc::clone(&partition));
         // The new folder's name is made durable with the first round.
         handle.committer.enqueue(Arc::clone(&partition) as Arc<dyn Commit>);

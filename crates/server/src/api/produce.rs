@@ -217,7 +217,7 @@ fn produce_one(
     }
     let batch =
         record::validate(bytes, &policy, &mut scratch).map_err(|rejection| rejected(rejection, bytes, &partition))?;
-    let appended = partition.append(&batch, request.acks, broker.clock.wall());
+    let appended = partition.append_produced(&batch, request.acks, broker.clock.wall());
     match appended {
         Ok(appended) => {
             broker.metrics.produced_bytes.add(bytes.len() as u64);

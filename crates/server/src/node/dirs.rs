@@ -62,7 +62,8 @@ impl Dirs {
             // R20: from here on a crash needs recovery, also one while recovering.
             dir.mark_in_use()?;
             take_back(&dir, state.clean.is_some())?;
-            handles.push(LogDirHandle::new(dir, Arc::clone(&environment.clock), rng));
+            let clock = Arc::clone(&environment.clock);
+            handles.push(LogDirHandle::new(dir, clock, rng, config.disk_reserve_bytes));
         }
         dirs.handles = Arc::new(handles);
         Ok(dirs)

@@ -1,5 +1,6 @@
 use super::{Partition, log_config};
 use crate::committer::{Commit, Committer, LAG_MS_MAX, ManualClock};
+use crate::room::Room;
 use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, TopicPartition};
 use config::TopicConfig;
 use record::{BatchBuilder, BatchOptions, NewRecord, ValidBatch};
@@ -20,7 +21,8 @@ fn partition(disk: &FaultyMemDisk, committer: &Arc<Committer>, index: i32) -> Ar
     };
     let log = Log::create(Arc::new(disk.clone()), options).unwrap();
     let leader = Leader::new(NodeId(1), true, Offset::ZERO);
-    let partition = Partition::new(TopicPartition::new("t", index), 0, log, leader, topic, Arc::clone(committer));
+    let (committer, room) = (Arc::clone(committer), Arc::new(Room::new(0)));
+    let partition = Partition::new(TopicPartition::new("t", index), 0, log, leader, topic, committer, room);
     partition.elect(NodeId(1), LeaderEpoch(0), 1);
     Arc::new(partition)
 }
