@@ -1,6 +1,7 @@
 //! Every scenario by name. A new one: a function in the file of its subject, and a row here.
 
 mod disks;
+mod full;
 mod storms;
 mod tampering;
 
@@ -18,6 +19,8 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("a_log_dir_whose_disk_dies_is_offline_and_the_other_goes_on", disks::dead),
     ("a_sync_that_failed_is_never_tried_again", disks::lying),
     ("a_call_that_fails_once_takes_one_log_dir_offline", disks::injected),
+    ("a_nearly_full_disk_refuses_producers_and_nothing_else", full::nearly),
+    ("a_full_disk_loses_nothing_acked", full::really),
     ("negative_control_a_disk_that_lies_about_syncs_is_noticed", storms::without_syncs),
     ("negative_control_tampering_with_a_log_is_noticed", tampering::is_noticed),
 ];

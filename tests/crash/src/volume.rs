@@ -62,6 +62,13 @@ impl Volume {
         run(&mut command, CLIENT_DEADLINE).map(|_| ())
     }
 
+    /// Bytes that are free.
+    pub fn free(&self) -> Result<u64, Fault> {
+        let said = run(Command::new("df").args(["--output=avail", "-B1"]).arg(&self.mounted), CLIENT_DEADLINE)?.text();
+        let free = said.lines().nth(1).and_then(|line| line.trim().parse().ok());
+        free.ok_or_else(|| Fault::Failed(format!("df says: {said}")))
+    }
+
     /// Brings the file system back; nobody may have a file of it open.
     pub fn remount(&self) -> Result<(), Fault> {
         run(Command::new("umount").arg(&self.mounted), CLIENT_DEADLINE)?;

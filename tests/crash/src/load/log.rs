@@ -5,7 +5,7 @@ use crate::history::{Event, Outcome, Span};
 use crate::wire::batch::{self, Run};
 use crate::wire::connection::Connection;
 use crate::wire::messages;
-use conformance::fault::{During, Fault, ensure};
+use conformance::fault::{During, Fault, ensure, fail};
 use conformance::process::now;
 use std::time::Duration;
 
@@ -65,7 +65,9 @@ fn read_partition(
 ) -> Result<Option<Event>, Fault> {
     let invoked = world.tick();
     let Some(latest) = latest(connection, partition, due)? else { return Ok(None) };
-    let (mut start, mut at) = (0, 0);
+    let start = messages::listed(&connection.call(&messages::earliest(TOPIC, &[partition]))?)?;
+    let Some((_, (0, start))) = start.first().copied() else { return fail(format!("ListOffsets: {start:?}")) };
+    let mut at = start;
     let mut runs: Vec<Run> = Vec::new();
     loop {
         let request = messages::fetch(TOPIC, &[(partition, at)], 0, PARTITION_BYTES_MAX);
@@ -74,10 +76,6 @@ fn read_partition(
         let (_, fetched) = fetched.remove(0);
         if fetched.error == STORAGE_ERROR {
             return Ok(None);
-        }
-        if fetched.error == 1 && fetched.log_start > at {
-            (start, at) = (fetched.log_start, fetched.log_start);
-            continue;
         }
         ensure(fetched.error == 0, || format!("reading at {at}: error {}", fetched.error))?;
         let read = batch::read(&fetched.records, at, partition, world.cast.extra_max)?;

@@ -69,8 +69,6 @@ pub struct Fetched {
     pub error: i16,
     /// High watermark.
     pub high_watermark: i64,
-    /// First offset.
-    pub log_start: i64,
     /// Batches, the last one perhaps cut off.
     pub records: Vec<u8>,
 }
@@ -82,22 +80,31 @@ pub fn fetched(body: &[u8]) -> Result<Vec<Of<Fetched>>, Fault> {
     from.i16()?;
     from.i32()?;
     partitions(&mut from, |from| {
-        let (error, high_watermark, _stable, log_start) = (from.i16()?, from.i64()?, from.i64()?, from.i64()?);
+        let (error, high_watermark, _stable, _log_start) = (from.i16()?, from.i64()?, from.i64()?, from.i64()?);
         from.each(|from| {
             from.i64()?;
             from.i64()
         })?;
         from.i32()?;
-        Ok(Fetched { error, high_watermark, log_start, records: from.bytes()?.to_vec() })
+        Ok(Fetched { error, high_watermark, records: from.bytes()?.to_vec() })
     })
 }
 
 /// ListOffsets 2, the latest offset of some partitions.
 pub fn latest(topic: &str, of: &[i32]) -> Request {
+    list_offsets(topic, of, -1)
+}
+
+/// ListOffsets 2, the first offset of some partitions.
+pub fn earliest(topic: &str, of: &[i32]) -> Request {
+    list_offsets(topic, of, -2)
+}
+
+fn list_offsets(topic: &str, of: &[i32], time: i64) -> Request {
     let mut to = Encoder::default();
     to.i32(-1).i8(0).len(1).string(topic).len(of.len());
     for partition in of {
-        to.i32(*partition).i64(-1);
+        to.i32(*partition).i64(time);
     }
     request(2, 2, to)
 }
@@ -213,6 +220,27 @@ pub fn delete_topic(topic: &str) -> Request {
     let mut to = Encoder::default();
     to.len(1).string(topic).i32(TIMEOUT_MS);
     request(20, 3, to)
+}
+
+/// DeleteRecords 1 of one topic: everything below an offset of each partition.
+pub fn delete_records(topic: &str, below: &[Of<i64>]) -> Request {
+    let mut to = Encoder::default();
+    to.len(1).string(topic).len(below.len());
+    for (partition, offset) in below {
+        to.i32(*partition).i64(*offset);
+    }
+    to.i32(TIMEOUT_MS);
+    request(21, 1, to)
+}
+
+/// Error code and low watermark by partition.
+pub fn records_deleted(body: &[u8]) -> Result<Vec<Of<(i16, i64)>>, Fault> {
+    let mut from = Decoder::new(body);
+    from.i32()?;
+    partitions(&mut from, |from| {
+        let low = from.i64()?;
+        Ok((from.i16()?, low))
+    })
 }
 
 /// Metadata 4 of all topics.
