@@ -1,7 +1,7 @@
 //! Group commit of one log dir: everything that its logs have written becomes durable in one round; and the flush of whole logs, after
 //! which recovery need not look at them.
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
 use crate::write_ahead::{WriteAhead, WriteAheadKey};
 use base::Offset;
@@ -46,8 +46,8 @@ pub struct SyncTicket {
 /// What must be synced so that recovery need not look at a log below an offset: its segments, indexes, producers and epochs.
 #[derive(Clone, Debug)]
 pub struct FlushTicket {
-    /// Files with unsynced bytes.
-    pub files: Vec<Arc<dyn DiskFile>>,
+    /// Files with unsynced bytes: by name, since ten thousand logs are flushed at once and descriptors are few.
+    pub files: Vec<PathBuf>,
     /// Folders with unsynced names, once [`crate::Log::name_flushed`] was called.
     pub dirs: Vec<PathBuf>,
     /// The log's end when the ticket was made.
@@ -147,7 +147,15 @@ pub fn flush_files(disk: &dyn Disk, root: &Path, tickets: &[FlushTicket]) -> Res
     if tickets.iter().map(|ticket| ticket.files.len()).sum::<usize>() > SYNCS_MAX {
         return sync_filesystem(disk, root).map(drop);
     }
-    sync_each(root, tickets.iter().flat_map(|ticket| &ticket.files))
+    for path in tickets.iter().flat_map(|ticket| &ticket.files) {
+        match disk.open(path, OpenMode::Read) {
+            Ok(file) => file.sync_data().map_err(DiskError::on("sync", path))?,
+            // Retention or a deletion took it meanwhile: nobody misses its bytes.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(DiskError::on("open", path)(error)),
+        }
+    }
+    Ok(())
 }
 
 /// The second half of a flush: the names. Then each log is told by [`crate::Log::on_flushed`].

@@ -1,11 +1,10 @@
 //! Where each leader epoch began in a log (KIP-101): the `leader-epoch-checkpoint` file and the questions asked of it.
 
 use crate::checkpoint::{self, Lines};
-use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::disk::{Disk, OpenMode};
 use crate::error::{DiskError, LogError};
 use base::{LeaderEpoch, Offset};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// An epoch and its first offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +62,11 @@ impl LeaderEpochs {
     }
 
     /// The first part of [`LeaderEpochs::store`], so that many logs' files can be synced at once: writes beside the file.
-    pub(crate) fn store_beside(&self, disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
+    pub(crate) fn store_beside(&self, disk: &dyn Disk, dir: &Path) -> Result<PathBuf, DiskError> {
         let path = dir.join(BESIDE);
         let file = disk.open(&path, OpenMode::Truncate).map_err(DiskError::on("create", &path))?;
         file.write_all_at(&[self.to_text().as_bytes()], 0).map_err(DiskError::on("write", &path))?;
-        Ok(file)
+        Ok(path)
     }
 
     /// The second part, once what was written beside is synced: puts it in the file's place. The folder is to be synced then.

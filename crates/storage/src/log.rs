@@ -145,7 +145,7 @@ pub struct Log {
     producers: ProducerStates,
     epochs: LeaderEpochs,
     /// Files beside the segments that the next flush syncs: below the recovery point they are trusted.
-    unsynced: Vec<Arc<dyn crate::DiskFile>>,
+    unsynced: Vec<PathBuf>,
     /// Names of segments, or of what the next start needs to know whose they are, that are not on disk yet.
     names_dirty: bool,
     /// The folder was made, and its own name is not on disk yet.
@@ -399,7 +399,7 @@ impl Log {
         segment.flush_indexes(disk.as_ref(), dir, true)?;
         let rolled = segment.base;
         self.store_producers(base)?;
-        self.sync_indexes_of(rolled)?;
+        self.sync_indexes_of(rolled);
         let segment = Segment::create(disk.as_ref(), &self.dir, base)?;
         self.segments.push(segment);
         self.names_dirty = true;
@@ -407,13 +407,17 @@ impl Log {
     }
 
     /// Once the recovery point has passed a segment its indexes are trusted, so they are synced with the segment.
-    fn sync_indexes_of(&mut self, base: Offset) -> Result<(), DiskError> {
+    fn sync_indexes_of(&mut self, base: Offset) {
         for suffix in ["index", "timeindex"] {
-            let file = path(&self.dir, base, suffix);
-            let opened = self.disk.open(&file, crate::OpenMode::Write).map_err(DiskError::on("open", &file))?;
-            self.unsynced.push(opened);
+            self.sync_with_flush(path(&self.dir, base, suffix));
         }
-        Ok(())
+    }
+
+    /// Lets the next flush sync a file. By name: a log at rest holds no descriptor.
+    fn sync_with_flush(&mut self, file: PathBuf) {
+        if !self.unsynced.contains(&file) {
+            self.unsynced.push(file);
+        }
     }
 
     /// Writes the producers' state before `offset`, when there is any (Kafka writes an empty one too).
@@ -422,7 +426,7 @@ impl Log {
         let file =
             self.disk.open(&file_path, crate::OpenMode::Truncate).map_err(DiskError::on("create", &file_path))?;
         file.write_all_at(&[&self.producers.to_snapshot()], 0).map_err(DiskError::on("write", &file_path))?;
-        self.unsynced.push(file);
+        self.sync_with_flush(file_path);
         Ok(())
     }
 

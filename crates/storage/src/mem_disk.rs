@@ -190,6 +190,12 @@ impl Shared {
 }
 
 impl FaultyMemDisk {
+    /// How many hold it: clones of it, and open files.
+    #[cfg(test)]
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.shared)
+    }
+
     /// An empty disk.
     #[must_use]
     pub fn new(seed: u64) -> Self {

@@ -38,7 +38,7 @@ impl Log {
         let mut bytes = Vec::with_capacity(TxnEntry::SIZE);
         entry.put(&mut bytes);
         file.write_all_at(&[&bytes], end).map_err(DiskError::on("append to", &file_path))?;
-        self.unsynced.push(file);
+        self.sync_with_flush(file_path);
         Ok(())
     }
 
@@ -50,7 +50,7 @@ impl Log {
         if kept < bytes.len() {
             let file = self.disk.open(&file_path, OpenMode::Write).map_err(DiskError::on("open", &file_path))?;
             file.set_len(kept as u64).map_err(DiskError::on("cut", &file_path))?;
-            self.unsynced.push(file);
+            self.sync_with_flush(file_path);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use super::{Active, Log, offset_of_file};
 use crate::commit::{FlushTicket, SyncTicket, flush_files, flush_names};
 use crate::error::DiskError;
 use crate::producers::snapshot_name;
+use crate::segment::path;
 use crate::write_ahead::{WriteAhead, WriteAheadKey};
 use base::{Offset, Uuid};
 use std::path::Path;
@@ -77,7 +78,7 @@ impl Log {
         let Active { segment, dir } = self.active();
         segment.flush_indexes(disk.as_ref(), dir, closes)?;
         let base = segment.base;
-        self.sync_indexes_of(base)?;
+        self.sync_indexes_of(base);
         self.store_producers(self.log_end)?;
         if closes {
             self.retire_snapshots()?;
@@ -85,7 +86,7 @@ impl Log {
         let mut files = std::mem::take(&mut self.unsynced);
         for segment in &mut self.segments {
             if std::mem::take(&mut segment.is_unflushed) {
-                files.push(segment.file(disk.as_ref(), &self.dir)?);
+                files.push(path(&self.dir, segment.base, "log"));
             }
         }
         let renames = std::mem::take(&mut self.epochs_dirty);

@@ -330,3 +330,26 @@ fn found_by_fuzzing_a_batch_beyond_the_next_segments_base_is_damage() {
     assert_eq!(log.log_end(), Offset(1));
     expect_prefix(&mut log);
 }
+
+#[test]
+fn a_log_at_rest_holds_no_file_open_after_a_recovery_nor_while_many_are_flushed() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    for _ in 0..30 {
+        append(&mut log, 3, 90);
+    }
+    sync(&disk, &mut log);
+    drop(log);
+    let before = disk.holders();
+    let (mut log, recovery) = reopen(&disk, false, Offset::ZERO).unwrap();
+    assert!(recovery.rebuilt_segments > 3);
+    log.release_files();
+    // The log holds its disk. Ten thousand of them found the system out of descriptors when a start after a crash kept their indexes open.
+    assert_eq!(disk.holders(), before + 1);
+    append(&mut log, 3, 90);
+    log.roll().unwrap();
+    drop(log.ticket().unwrap());
+    log.release_files();
+    let ticket = log.flush_ticket().unwrap().unwrap();
+    assert_eq!(disk.holders(), before + 1, "{ticket:?}");
+}
