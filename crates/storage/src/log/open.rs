@@ -69,7 +69,11 @@ impl Log {
         let files = list(disk.as_ref(), &options.dir)?;
         let epochs = LeaderEpochs::load(disk.as_ref(), &options.dir)?;
         let Some(first) = files.logs.keys().next().copied() else {
-            // Epochs of a log that is gone must not come back with the next start.
+            // Epochs and producers of a log that is gone must not come back with the next start.
+            for (offset, _) in files.others.keys().filter(|(_, suffix)| suffix == "snapshot") {
+                let file = path(&options.dir, *offset, "snapshot");
+                disk.remove_file(&file).map_err(DiskError::on("remove", &file))?;
+            }
             let created = Log { epochs_dirty: epochs != LeaderEpochs::default(), ..Log::create(disk, options)? };
             return Ok((created, Recovery::default()));
         };

@@ -169,7 +169,10 @@ fn found_by_fuzzing_a_log_without_segments_opens_twice_alike() {
     sync(&disk, &mut log);
     drop(log);
     disk.remove_file(&Path::new(DIR).join("00000000000000000000.log")).unwrap();
+    let snapshot = Path::new(DIR).join("00000000000000000000.snapshot");
+    disk.open(&snapshot, crate::OpenMode::Truncate).unwrap();
     let (mut log, _) = reopen(&disk, false, Offset::ZERO).unwrap();
+    assert_eq!(disk.read(&snapshot).unwrap(), None, "producers of the log that is gone");
     log.begin_epoch(LeaderEpoch(5));
     sync(&disk, &mut log);
     // The epochs of the log that is gone are gone too.
