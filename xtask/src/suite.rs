@@ -86,7 +86,7 @@ fn fuzzing(root: &Path, tally: &mut Tally) {
         tally.skipped.push("fuzz: no C++ compiler (c++) to compile libFuzzer with".to_owned());
         return;
     }
-    match fuzz::targets(root, &[], fuzz::SECONDS_IN_TEST) {
+    match fuzz::targets(root, &[], fuzz::SECONDS_IN_TEST, Some(fuzz::SEED_IN_TEST)) {
         Ok(outcomes) => outcomes.iter().for_each(|outcome| match outcome.broken {
             Some(_) => tally.failed += 1,
             None => tally.passed += 1,
