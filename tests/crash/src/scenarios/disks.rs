@@ -105,18 +105,24 @@ impl Pair {
         self.load.close()
     }
 
-    /// Starts again; everything must be there, also after the rest was acked.
-    fn recovers(mut self) -> Result<Load, Fault> {
+    /// Starts again; everything must be there, also after the rest was acked. A power cut was one of the `failed` partitions only.
+    fn recovers(mut self, failed: &[i32]) -> Result<(), Fault> {
         let node = self.plan.start()?;
         read_log(&mut self.load, &node.address, At::Start)?;
-        sound(self.load.history(), "after the restart")?;
+        self.sound(failed, "after the restart")?;
         self.load.open(&node.address);
         self.load.drain()?;
         read_log(&mut self.load, &node.address, At::Rest)?;
-        sound(self.load.history(), "after the rest was acked")?;
+        self.sound(failed, "after the rest was acked")?;
         node.stop()?;
-        self.plan.verify()?;
-        Ok(self.load)
+        self.plan.verify()
+    }
+
+    fn sound(&self, failed: &[i32], when: &str) -> Result<(), Fault> {
+        let (cut, whole): (Vec<Event>, Vec<Event>) =
+            self.load.history().iter().cloned().partition(|event| is_of(event, failed));
+        sound(&cut, when)?;
+        sound(&whole, when)
     }
 }
 
@@ -144,12 +150,13 @@ pub(super) fn dead(scene: &Scene<'_>, _options: &Options) -> Result<(), Fault> {
     let invoked = pair.load.world.tick();
     volume.cut(Cut::JournalLost, &[])?;
     pair.await_failure(&failed)?;
-    let span = Span { invoked, completed: pair.load.world.tick() };
-    pair.load.note(Event::PowerCut(span));
     pair.only_one_dir_failed(&failed)?;
     pair.kill()?;
+    // Until here a client may have read an answer that the node gave before it knew.
+    let span = Span { invoked, completed: pair.load.world.tick() };
+    pair.load.note(Event::PowerCut(span));
     volume.remount()?;
-    pair.recovers().map(|_| ())
+    pair.recovers(&failed)
 }
 
 /// An image larger than the memory that it is kept on: syncs fail for real, and the next one would succeed and lie. There is room again
@@ -186,7 +193,7 @@ pub(super) fn lying(scene: &Scene<'_>, _options: &Options) -> Result<(), Fault> 
     node.kill()
 }
 
-/// Whether an event is about one of these partitions.
+/// Whether an event is about one of these partitions, as a power cut is here.
 fn is_of(event: &Event, partitions: &[i32]) -> bool {
     match event {
         Event::Sent { partition, .. }
@@ -194,11 +201,8 @@ fn is_of(event: &Event, partitions: &[i32]) -> bool {
         | Event::Log { partition, .. }
         | Event::Latest { partition, .. }
         | Event::Refused { partition, .. } => partitions.contains(partition),
-        Event::Commit { .. }
-        | Event::Committed { .. }
-        | Event::Topic { .. }
-        | Event::Topics { .. }
-        | Event::PowerCut(_) => false,
+        Event::PowerCut(_) => true,
+        Event::Commit { .. } | Event::Committed { .. } | Event::Topic { .. } | Event::Topics { .. } => false,
     }
 }
 
@@ -244,7 +248,7 @@ fn inject(scene: &Scene<'_>, thread: &str, call: &str, error: &str, partitions: 
     ensure(again.is_none(), || format!("{} after {at}", again.cloned().unwrap_or_default()))?;
     tracer.kill()?;
     pair.kill()?;
-    pair.recovers()?;
+    pair.recovers(&failed)?;
     for dir in dirs {
         std::fs::remove_dir_all(&dir).during(dir.display())?;
     }
