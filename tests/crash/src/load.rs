@@ -79,12 +79,21 @@ pub struct World {
     events: Mutex<Vec<Event>>,
     /// Only repeats what is not answered yet.
     draining: AtomicBool,
+    /// The power is being cut: nobody hears an answer any more.
+    cutting: AtomicBool,
 }
 
 impl World {
     /// The next place in the order of everything.
     pub fn tick(&self) -> Tick {
         self.ticks.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// The next answer, unless the power has begun to go: a client that believed a node without a disk would go on from what is not there,
+    /// such as the next sequence number.
+    fn answer(&self, connection: &mut Connection) -> Result<Vec<u8>, Fault> {
+        let body = connection.receive()?;
+        if self.cutting.load(Ordering::SeqCst) { fail("the power is being cut") } else { Ok(body) }
     }
 
     /// Calls and times the call.
@@ -94,7 +103,8 @@ impl World {
         request: &crate::wire::connection::Request,
     ) -> Result<(Span, Vec<u8>), Fault> {
         let invoked = self.tick();
-        let body = connection.call(request)?;
+        connection.send(request)?;
+        let body = self.answer(connection)?;
         Ok((Span { invoked, completed: self.tick() }, body))
     }
 
@@ -157,6 +167,7 @@ impl Load {
             ticks: AtomicU64::new(1),
             events: Mutex::new(Vec::new()),
             draining: AtomicBool::new(false),
+            cutting: AtomicBool::new(false),
         });
         let mut threads = Vec::new();
         for (number, client) in clients.into_iter().enumerate() {
@@ -177,6 +188,16 @@ impl Load {
     /// Lets the clients at the node.
     pub fn open(&self, address: &str) {
         self.world.gate.open(address);
+    }
+
+    /// The power is about to be cut: no answer is heard from here until [`Load::hear`].
+    pub fn deafen(&self) {
+        self.world.cutting.store(true, Ordering::SeqCst);
+    }
+
+    /// Whoever answers now has its disk.
+    pub fn hear(&self) {
+        self.world.cutting.store(false, Ordering::SeqCst);
     }
 
     /// Waits until this many more records have been acked, or the gate's clients are all idle.

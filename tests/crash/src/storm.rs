@@ -265,11 +265,13 @@ impl Life {
 
     fn cut(&mut self, cut: Cut, ranges: &[(PathBuf, u64, u64)]) -> Result<(), Fault> {
         let Some(volume) = &self.volume else { return fail("a power cut needs a volume") };
+        self.load.deafen();
         let invoked = self.load.world.tick();
         volume.cut(cut, ranges)?;
         self.kill(false)?;
         // Answers that were on their way when the power went are read by now.
         self.load.close()?;
+        self.load.hear();
         let span = Span { invoked, completed: self.load.world.tick() };
         self.load.note(Event::PowerCut(span));
         Ok(())

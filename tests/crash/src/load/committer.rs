@@ -25,7 +25,8 @@ impl Committer {
         self.next += 1;
         let offsets: Vec<(i32, i64)> = self.partitions.iter().map(|partition| (*partition, offset)).collect();
         let invoked = world.tick();
-        let answer = connection.call(&messages::commit(&name(group), TOPIC, &offsets));
+        let answer =
+            connection.send(&messages::commit(&name(group), TOPIC, &offsets)).and_then(|()| world.answer(connection));
         let completed = world.tick();
         let codes = answer.as_deref().ok().and_then(|body| messages::committed(body).ok()).unwrap_or_default();
         for partition in &self.partitions {

@@ -127,7 +127,7 @@ impl Client for Plain {
             } else if self.acks == Acks::None {
                 self.meet(connection, world, events)?;
             } else {
-                let body = connection.receive()?;
+                let body = world.answer(connection)?;
                 self.answered(&body, world, events)?;
             }
         }

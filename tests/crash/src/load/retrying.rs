@@ -168,7 +168,7 @@ impl Client for Retrying {
             if self.flights.is_empty() {
                 return Ok(());
             }
-            let body = connection.receive()?;
+            let body = world.answer(connection)?;
             self.answered(&body, world, events)?;
         }
     }

@@ -27,7 +27,7 @@ impl Topics {
         events: &mut Vec<Event>,
     ) -> Result<(), Fault> {
         let invoked = world.tick();
-        let answer = connection.call(request);
+        let answer = connection.send(request).and_then(|()| world.answer(connection));
         let completed = world.tick();
         let done = answer.as_deref().ok().and_then(|body| messages::topics_done(body, !deleted).ok());
         let acked = done.is_some_and(|done| done.iter().all(|(_, error)| *error == 0));

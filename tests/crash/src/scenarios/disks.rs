@@ -148,8 +148,10 @@ pub(super) fn dead(scene: &Scene<'_>, _options: &Options) -> Result<(), Fault> {
     let failed = Pair::partitions_in(&pair.failing)?;
     ensure(failed.len() == 2, || format!("partitions {failed:?} are in the log dir that fails"))?;
     let invoked = pair.load.world.tick();
+    pair.load.deafen();
     volume.cut(Cut::JournalLost, &[])?;
     pair.await_failure(&failed)?;
+    pair.load.hear();
     pair.only_one_dir_failed(&failed)?;
     pair.kill()?;
     // Until here a client may have read an answer that the node gave before it knew.
