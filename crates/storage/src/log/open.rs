@@ -125,8 +125,10 @@ impl Log {
             if unflushed {
                 continue;
             }
+            // Compaction may leave nothing of a segment; nothing else may.
             if let Some(next) = next
                 && self.segments[at].size == 0
+                && !self.config.compact
             {
                 let what = format!("it is empty, and the next segment begins at offset {next}");
                 return Err(corrupt(path(&self.dir, self.segments[at].base, "log"), 0, what));

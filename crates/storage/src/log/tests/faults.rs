@@ -1,7 +1,9 @@
 //! Disks that fail at each operation in turn, and readers of files that are rolled, retained or removed under them.
 
-use super::{DIR, append, expect_prefix, new_log, options, read_all, reopen, sync};
-use crate::{AppendError, Disk, FaultyMemDisk, LogConfig, LogError, ReadError};
+use super::{
+    Arc, DIR, Log, LogConfig, LogError, LogOptions, append, expect_prefix, new_log, options, read_all, reopen, sync,
+};
+use crate::{AppendError, Disk, FaultyMemDisk, ReadError};
 use base::{LeaderEpoch, Offset, Timestamp};
 use record::{Batches, ValidBatch};
 use std::path::Path;
@@ -355,4 +357,30 @@ fn a_log_at_rest_holds_no_file_open_after_a_recovery_nor_while_many_are_flushed(
     log.release_files();
     let ticket = log.flush_ticket().unwrap().unwrap();
     assert_eq!(disk.holders(), before + 1, "{ticket:?}");
+}
+
+#[test]
+fn found_by_fuzzing_compaction_may_leave_a_segment_empty_and_nothing_else_may() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    for _ in 0..3 {
+        append(&mut log, 2, 20);
+        log.roll().unwrap();
+    }
+    append(&mut log, 1, 20);
+    log.close().unwrap();
+    let end = log.log_end();
+    drop(log);
+    for suffix in ["log", "index", "timeindex"] {
+        disk.overwrite(&Path::new(DIR).join(format!("{:020}.{suffix}", 2)), &[]);
+    }
+    let open = |compact: bool| {
+        let closed = LogOptions { recovery_point: end, ..options(true) };
+        let config = LogConfig { compact, ..closed.config.clone() };
+        Log::open(Arc::new(disk.clone()), LogOptions { config, ..closed })
+    };
+    let Err(LogError::Corrupt { what, .. }) = open(false) else { panic!("an emptied segment was taken for whole") };
+    assert!(what.starts_with("it is empty"), "{what}");
+    let (mut log, _) = open(true).unwrap();
+    assert_eq!((log.log_end(), read_all(&mut log, Offset(4)).len()), (end, 3));
 }
