@@ -18,8 +18,8 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  * and a dynamic member that join, commit, come back and leave, offsets without members, their change and their deletion.
  *
  * It leaves: "scripted" without members and with offsets, "simple" with one offset; "gone" is deleted, as is the topic "script-b". Of the
- * consumer protocol (KIP-848): "modern" without members and with offsets, "pattern" without members, "deleted" is deleted. A
- * migration is none of it: whose heartbeat comes first depends on who is faster.
+ * consumer protocol (KIP-848): "modern" without members and with offsets, "pattern" without members, "deleted" is deleted; "migrating" was
+ * upgraded and downgraded under its members and is an empty classic group.
  */
 final class GroupScript {
     private static final Duration POLL = Duration.ofMillis(20);
@@ -34,6 +34,7 @@ final class GroupScript {
             members(address);
             offsets(address, admin);
             consumers(address, admin);
+            migration(address);
         }
         System.out.println("done");
     }
@@ -104,6 +105,21 @@ final class GroupScript {
             deleted.commitSync(Map.of(at(TOPIC, 0), new OffsetAndMetadata(1)));
         }
         admin.deleteConsumerGroups(List.of("deleted")).all().get();
+    }
+
+    /** A classic group that becomes a consumer group under its member, and a classic one again. */
+    private static void migration(String address) {
+        KafkaConsumer<byte[], byte[]> old = consumer(address, "migrating", "old", null);
+        old.subscribe(List.of(TOPIC));
+        poll(old, 3, null, 0);
+        old.commitSync(Map.of(at(TOPIC, 0), new OffsetAndMetadata(3)));
+        KafkaConsumer<byte[], byte[]> young = modern(address, "migrating", "young", null);
+        young.subscribe(List.of(TOPIC));
+        poll(old, 2, young, 1);
+        young.commitSync(Map.of(at(TOPIC, 2), new OffsetAndMetadata(4)));
+        young.close();
+        poll(old, 3, null, 0);
+        old.close();
     }
 
     private static KafkaConsumer<byte[], byte[]> modern(String address, String group, String client, String instance) {
