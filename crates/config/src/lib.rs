@@ -5,6 +5,7 @@
 mod describe;
 mod docs;
 mod group;
+mod list;
 mod node;
 mod node_config;
 mod properties;
@@ -16,11 +17,12 @@ mod topic_config;
 
 pub use describe::{ConfigEntry, ConfigSource, Overrides, Synonym, describe_broker, describe_group, describe_topic};
 pub use docs::documentation;
+pub use list::words;
 pub use node_config::{
     Endpoint, Listener, NodeConfig, QuorumVoter, Roles, SecurityProtocol, Startup, Warning, broker_rows,
 };
 pub use properties::Properties;
-pub use row::{Honoured, Kind, Row, Update, words};
+pub use row::{Honoured, Kind, Row, Update};
 pub use synonyms::{TOPIC_SYNONYMS, node_synonyms};
 pub use topic_config::{CompressionType, Durability, TopicConfig, validate_topic};
 

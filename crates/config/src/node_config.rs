@@ -1,7 +1,8 @@
 //! A node's configuration, typed: what `server.properties` says, checked as a whole.
 
+use crate::list::words;
 use crate::properties::Properties;
-use crate::row::{Honoured, Row, words};
+use crate::row::{Honoured, Row};
 use crate::{node_row, node_rows};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,5 +1,8 @@
 //! One config as data, and the check of a value against it.
 
+use crate::list::{has_gap, words};
+use crate::rules;
+
 /// The type of a config; the discriminant is its code in DescribeConfigs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
@@ -71,7 +74,7 @@ impl Row {
     pub fn check(&self, value: &str) -> Result<(), String> {
         let value = value.trim();
         let invalid = |why: &str| Err(format!("Invalid value {value} for configuration {}: {why}", self.name));
-        if let Err(why) = crate::rules::check(self.name, value) {
+        if let Err(why) = rules::check(self.name, value) {
             return invalid(why);
         }
         let number = match self.kind {
@@ -149,7 +152,7 @@ impl Row {
 
     fn check_words(&self, value: &str) -> Result<(), String> {
         let Some(allowed) = self.allowed() else { return Ok(()) };
-        if crate::rules::has_gap(value) {
+        if has_gap(value) {
             return Err(format!("Invalid value {value} for configuration {}: a word of the list is empty", self.name));
         }
         for word in words(value) {
@@ -163,9 +166,4 @@ impl Row {
         }
         Ok(())
     }
-}
-
-/// The words of a list.
-pub fn words(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').map(str::trim).filter(|word| !word.is_empty())
 }

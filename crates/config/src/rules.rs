@@ -1,6 +1,6 @@
 //! Rules of single configs that the notation of a row cannot say. Each is Kafka's own validator of that config.
 
-use crate::row::words;
+use crate::list::each_once;
 
 /// Checks a value against the rule that its config has beside its row, if any.
 pub(crate) fn check(name: &str, value: &str) -> Result<(), &'static str> {
@@ -52,21 +52,6 @@ fn take_parts(mut text: &str, units: &[char]) -> bool {
         }
     }
     text.is_empty()
-}
-
-/// No word is missing between two commas, or there twice.
-pub(crate) fn each_once(value: &str) -> Result<(), &'static str> {
-    if has_gap(value) {
-        return Err("a word of the list is empty");
-    }
-    let all: Vec<&str> = words(value).collect();
-    let repeated = all.iter().enumerate().any(|(at, word)| all[..at].contains(word));
-    if repeated { Err("a word stands in the list twice") } else { Ok(()) }
-}
-
-/// Whether a list has an empty word, which no list that is empty as a whole has.
-pub(crate) fn has_gap(value: &str) -> bool {
-    !value.trim().is_empty() && value.split(',').any(|word| word.trim().is_empty())
 }
 
 #[cfg(test)]

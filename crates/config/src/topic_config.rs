@@ -1,6 +1,6 @@
 //! A topic's effective configuration, typed: its own overrides over the node's values over Kafka's defaults.
 
-use crate::row::words;
+use crate::list::words;
 use crate::synonyms::node_synonyms;
 use crate::topic_row;
 use std::collections::BTreeMap;

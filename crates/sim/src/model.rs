@@ -60,7 +60,7 @@ pub struct Seen {
     pub clean_stops: u64,
     /// Disk faults that struck.
     pub disk_faults: u64,
-    /// Segments seen at most in one partition.
+    /// Runs in which a log dir went offline.
     pub offline: u64,
 }
 

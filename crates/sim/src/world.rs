@@ -404,6 +404,9 @@ impl World {
         let views = node.partitions();
         self.model.look_inside(&views);
         let is_offline = views.iter().any(|view| view.is_offline);
+        if is_offline {
+            self.model.seen.offline = 1;
+        }
         let failed = node.failed();
         if (is_offline || failed.is_some()) && self.machine.disk.faults_struck() == 0 && !self.model.is_damaged {
             self.model.breach(format!("a log dir is offline though the disk did nothing wrong: {failed:?}"));

@@ -37,7 +37,7 @@ fn everything_that_must_hold_holds_in_the_first_hundred_seeds() {
         "{seen:?}"
     );
     assert!(seen.power_cuts > 300 && seen.cuts_in_recovery > 100 && seen.kills > 100, "{seen:?}");
-    assert!(seen.clean_stops > 50 && seen.disk_faults > 5, "{seen:?}");
+    assert!(seen.clean_stops > 50 && seen.disk_faults > 5 && seen.offline > 0, "{seen:?}");
 }
 
 #[test]
