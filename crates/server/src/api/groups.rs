@@ -23,7 +23,7 @@ use net::Reply;
 use protocol::wire::Encode;
 use rsm::Effects;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::pin::Pin;
 use tokio::sync::oneshot::error::TryRecvError;
 
 /// What a shard said.
@@ -81,18 +81,46 @@ async fn outcome_of(answer: Answer<Groups>) -> Outcome {
     answer.await.unwrap_or_else(|_| Err(gone()))
 }
 
-/// Groups by the shard that they belong to; those without one are apart.
-fn by_shard<'a>(
-    broker: &Arc<Broker>,
+/// What a shard says that was asked, or why it was not.
+async fn settled(asked: Result<Answer<Groups>, Refusal>) -> Outcome {
+    outcome_of(asked?).await
+}
+
+/// Lets the shard of each group decide for all of its groups at once, and puts together what they say: `parts` takes it out of a shard's
+/// reply, `failed` is said of each group whose shard says nothing.
+fn ask_shards<'a, T: 'static>(
+    broker: &Broker,
+    asker: Asker<'_>,
     ids: impl Iterator<Item = &'a str>,
-) -> (BTreeMap<i32, Vec<&'a str>>, Vec<&'a str>) {
+    decide: impl Fn(&mut Groups, RequestContext<'_>, &[&str], &mut Effects<Groups>),
+    parts: fn(group::Reply) -> Option<Vec<T>>,
+    failed: fn(&str, ErrorCode) -> T,
+) -> Pin<Box<dyn Future<Output = Vec<T>>>> {
     let image = broker.image();
-    let (mut shards, mut homeless): (BTreeMap<i32, Vec<&str>>, Vec<&str>) = Default::default();
+    let (mut shards, mut said): (BTreeMap<i32, Vec<&str>>, Vec<T>) = Default::default();
     for id in ids {
         match shard_of(&image, id) {
             Some(index) => shards.entry(index).or_default().push(id),
-            None => homeless.push(id),
+            None => said.push(failed(id, ErrorCode::NotCoordinator)),
         }
     }
-    (shards, homeless)
+    let ask = |(index, ids): (i32, Vec<&str>)| {
+        let answer = broker.groups.ask_shard(index, asker, |groups, cx, effects| decide(groups, cx, &ids, effects));
+        (ids.into_iter().map(str::to_owned).collect::<Vec<_>>(), answer)
+    };
+    let asked: Vec<_> = shards.into_iter().map(ask).collect();
+    Box::pin(async move {
+        for (ids, answer) in asked {
+            let code = match settled(answer).await.map(parts) {
+                Ok(Some(parts)) => {
+                    said.extend(parts);
+                    continue;
+                }
+                Ok(None) => mismatch().code,
+                Err(refusal) => refusal.code,
+            };
+            said.extend(ids.iter().map(|id| failed(id, code)));
+        }
+        said
+    })
 }

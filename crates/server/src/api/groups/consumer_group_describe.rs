@@ -1,6 +1,6 @@
 //! ConsumerGroupDescribe (KIP-848, KIP-1099).
 
-use super::{GROUP_OPERATIONS, asker, by_shard, consumer_protocol, outcome_of};
+use super::{GROUP_OPERATIONS, ask_shards, asker, consumer_protocol};
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
 use crate::session::Session;
@@ -10,10 +10,9 @@ use protocol::extension::GROUP_JOURNAL;
 use protocol::messages::consumer_group_describe_request::ConsumerGroupDescribeRequest;
 use protocol::messages::consumer_group_describe_response::{ConsumerGroupDescribeResponse, DescribedGroup};
 use std::borrow::Cow;
-use std::sync::Arc;
 
 pub(crate) fn handle(
-    broker: &Arc<Broker>,
+    broker: &Broker,
     session: &Session,
     to: ReplyTo,
     request: &ConsumerGroupDescribeRequest<'_>,
@@ -28,29 +27,16 @@ pub(crate) fn handle(
     let (named, nameless): (Vec<&str>, Vec<&str>) = ids().partition(|id: &&str| !id.is_empty());
     let mut groups: Vec<DescribedGroup<'static>> =
         nameless.into_iter().map(|id| failed_with(id, ErrorCode::InvalidGroupId)).collect();
-    let (shards, homeless) = by_shard(broker, named.into_iter());
-    groups.extend(homeless.into_iter().map(|id| failed_with(id, ErrorCode::NotCoordinator)));
-    let asked: Vec<_> = shards
-        .into_iter()
-        .map(|(index, ids)| {
-            let answer = broker.groups.ask_shard(index, asker(session, to), |groups, cx, effects| {
-                groups.describe_consumers(cx, &ids, with_journal, effects);
-            });
-            (ids.into_iter().map(str::to_owned).collect::<Vec<_>>(), answer)
-        })
-        .collect();
+    let described = ask_shards(
+        broker,
+        asker(session, to),
+        named.into_iter(),
+        |groups, cx, ids, effects| groups.describe_consumers(cx, ids, with_journal, effects),
+        |reply| if let group::Reply::ConsumerDescribe(described) = reply { Some(described) } else { None },
+        failed_with,
+    );
     Reply::Later(Box::pin(async move {
-        for (ids, answer) in asked {
-            let outcome = match answer {
-                Ok(answer) => outcome_of(answer).await,
-                Err(refusal) => Err(refusal),
-            };
-            match outcome {
-                Ok(group::Reply::ConsumerDescribe(described)) => groups.extend(described),
-                Ok(_) => groups.extend(ids.iter().map(|id| failed_with(id, ErrorCode::UnknownServerError))),
-                Err(refusal) => groups.extend(ids.iter().map(|id| failed_with(id, refusal.code))),
-            }
-        }
+        groups.extend(described.await);
         if with_operations {
             let found = groups.iter_mut().filter(|group| group.error_code == 0);
             found.for_each(|group| group.authorized_operations = GROUP_OPERATIONS);

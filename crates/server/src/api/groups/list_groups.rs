@@ -1,6 +1,6 @@
 //! ListGroups (KIP-518, KIP-848): the groups of every shard of this node.
 
-use super::{asker, outcome_of};
+use super::{asker, settled};
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
 use crate::session::Session;
@@ -26,11 +26,7 @@ pub(crate) fn handle(broker: &Broker, session: &Session, to: ReplyTo, request: &
     Reply::Later(Box::pin(async move {
         let mut response = ListGroupsResponse::default();
         for answer in answers {
-            let outcome = match answer {
-                Ok(answer) => outcome_of(answer).await,
-                Err(refusal) => Err(refusal),
-            };
-            match outcome {
+            match settled(answer).await {
                 Ok(group::Reply::List(groups)) => response.groups.extend(groups),
                 Ok(_) => response.error_code = ErrorCode::UnknownServerError.code(),
                 // A shard that has moved is listed where it is now.

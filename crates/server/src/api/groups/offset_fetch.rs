@@ -1,6 +1,6 @@
 //! OffsetFetch (KIP-447, KIP-709, KIP-848; by topic id since version 10).
 
-use super::{Outcome, asker, mismatch, outcome_of};
+use super::{Outcome, asker, mismatch, settled};
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
 use crate::coordinator::Answer;
@@ -42,10 +42,7 @@ pub(crate) fn handle(broker: &Arc<Broker>, session: &Session, to: ReplyTo, reque
     Reply::Later(Box::pin(async move {
         let mut groups = Vec::with_capacity(asked.len());
         for Asked { group_id, topics, unknown, answer } in asked {
-            let outcome = match answer {
-                Ok(answer) => outcome_of(answer).await,
-                Err(refusal) => Err(refusal),
-            };
+            let outcome = settled(answer).await;
             groups.push(group_answer(&broker.image(), version, group_id, topics, unknown, outcome));
         }
         to.later(&response(version, groups))
