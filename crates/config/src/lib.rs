@@ -5,6 +5,7 @@
 mod describe;
 mod docs;
 mod group;
+mod group_bounds;
 mod list;
 mod node;
 mod node_config;

@@ -3,7 +3,7 @@
 use crate::list::words;
 use crate::properties::Properties;
 use crate::row::{Honoured, Row};
-use crate::{node_row, node_rows};
+use crate::{group_bounds, node_row, node_rows};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -276,6 +276,7 @@ fn read(values: &Values<'_>) -> Result<NodeConfig, Vec<String>> {
     if log_dirs.is_empty() {
         errors.push("log.dirs names no folder: say where data is to be kept".into());
     }
+    group_bounds::check(&|name| values.text(name)?.parse().ok(), &mut errors);
     let metadata_log_dir = values.given("metadata.log.dir").map(PathBuf::from);
     if !errors.is_empty() {
         return Err(errors);

@@ -79,6 +79,29 @@ fn wrong_values_are_named() {
 }
 
 #[test]
+fn configs_of_groups_that_contradict_each_other_refuse_a_start() {
+    for (lines, word) in [
+        ("group.consumer.session.timeout.ms=44999", "group.consumer.min.session.timeout.ms is 45000"),
+        ("group.consumer.session.timeout.ms=60001", "group.consumer.max.session.timeout.ms, which is 60000"),
+        ("group.consumer.max.heartbeat.interval.ms=4000", "group.consumer.heartbeat.interval.ms is 5000"),
+        ("group.consumer.min.assignment.interval.ms=15001", "group.consumer.min.assignment.interval.ms is 15001"),
+        (
+            "group.consumer.max.heartbeat.interval.ms=90000\ngroup.consumer.heartbeat.interval.ms=45000",
+            "must be less than group.consumer.session.timeout.ms",
+        ),
+        ("group.share.delivery.count.limit=2\ngroup.share.min.delivery.count.limit=3", "group.share.min.delivery"),
+        ("group.streams.num.standby.replicas=3", "group.streams.max.standby.replicas, which is 2"),
+    ] {
+        let errors = read(lines).unwrap_err();
+        assert!(errors.iter().any(|error| error.contains(word)), "{lines}: {errors:?}");
+    }
+    let fits = "group.consumer.min.session.timeout.ms=6000\ngroup.consumer.session.timeout.ms=6000";
+    assert!(read(fits).is_ok());
+    let errors = read("group.consumer.session.timeout.ms=x").unwrap_err();
+    assert_eq!(errors.len(), 1, "what is no number has no bounds: {errors:?}");
+}
+
+#[test]
 fn every_default_passes_its_own_check() {
     for row in node_rows().iter().chain(topic_rows()) {
         if let Some(default) = row.default {

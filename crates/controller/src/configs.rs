@@ -175,7 +175,7 @@ impl Controller {
                     self.check_group_bounds(key, value)?;
                     self.check_group_choice(key, value.trim())
                 };
-                values.iter().try_for_each(check).map_err(invalid)
+                values.iter().try_for_each(check).and_then(|()| self.check_group_sessions(values)).map_err(invalid)
             }
             other => {
                 let why = format!("Configs of resource type {other} cannot be changed on this node.");
@@ -190,9 +190,7 @@ impl Controller {
         let Ok(number) = value.trim().parse::<i64>() else { return Ok(()) };
         let bound = |which: &str| {
             let name = format!("group.{kind}.{which}.{rest}");
-            let set = self.settings.node_configs.get(&name).map(String::as_str);
-            let text = set.or_else(|| node_row(&name).and_then(|row| row.default))?;
-            Some((text.trim().parse::<i64>().ok()?, name))
+            Some((self.node_config(&name)?.trim().parse::<i64>().ok()?, name))
         };
         match (bound("min"), bound("max")) {
             (Some((min, name)), _) if number < min => {
@@ -205,12 +203,33 @@ impl Controller {
         }
     }
 
+    /// What the node's file says, or else the default.
+    fn node_config(&self, name: &str) -> Option<&str> {
+        let set = self.settings.node_configs.get(name).map(String::as_str);
+        set.or_else(|| node_row(name).and_then(|row| row.default))
+    }
+
+    /// A session is longer than the time between two heartbeats, be they the group's own or the brokers'.
+    fn check_group_sessions(&self, values: &Values) -> Result<(), String> {
+        for kind in ["consumer", "share", "streams"] {
+            let (session, heartbeat) = (format!("{kind}.session.timeout.ms"), format!("{kind}.heartbeat.interval.ms"));
+            if !values.contains_key(&session) && !values.contains_key(&heartbeat) {
+                continue;
+            }
+            let in_force = |key: &str| {
+                let text = values.get(key).map(String::as_str).or_else(|| self.node_config(&format!("group.{key}")));
+                text?.trim().parse::<i64>().ok()
+            };
+            if in_force(&session).zip(in_force(&heartbeat)).is_some_and(|(session, heartbeat)| session <= heartbeat) {
+                return Err(format!("{session} must be greater than {heartbeat}"));
+            }
+        }
+        Ok(())
+    }
+
     /// The brokers' word on a group's config, where it has bounds of another shape.
     fn check_group_choice(&self, key: &str, value: &str) -> Result<(), String> {
-        let node = |name: &str| {
-            let set = self.settings.node_configs.get(name).map(String::as_str);
-            set.or_else(|| node_row(name).and_then(|row| row.default)).unwrap_or_default()
-        };
+        let node = |name: &str| self.node_config(name).unwrap_or_default();
         match key {
             "streams.assignor.name" if !words(node("group.streams.assignors")).any(|known| known == value) => {
                 Err(format!("{key} must be one of group.streams.assignors: {}", node("group.streams.assignors")))

@@ -14,7 +14,6 @@ use protocol::messages::incremental_alter_configs_request::{
 };
 use protocol::messages::update_features_request::{FeatureUpdateKey, UpdateFeaturesRequest};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// A controller whose decisions are applied as soon as they are made.
 struct Rig {
@@ -24,13 +23,18 @@ struct Rig {
 
 impl Rig {
     fn new(brokers: i32) -> Rig {
+        Self::with_file(brokers, &[])
+    }
+
+    /// With configs of the node's file.
+    fn with_file(brokers: i32, file: &[(&str, &str)]) -> Rig {
         let settings = Settings {
             cluster_id: "c".into(),
             num_partitions: 2,
             default_replication_factor: 1,
             delete_topic_enable: true,
             session_timeout_ms: 9_000,
-            node_configs: BTreeMap::new(),
+            node_configs: file.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         };
         let mut rig = Rig { controller: Controller::new(settings, SeededRng::new(1)), log: Vec::new() };
         let level = FeatureLevelRecord {

@@ -71,6 +71,25 @@ fn a_groups_timeouts_stay_between_the_brokers_bounds() {
 }
 
 #[test]
+fn a_groups_session_outlasts_its_heartbeats() {
+    let mut rig = Rig::with_file(
+        1,
+        &[("group.consumer.min.session.timeout.ms", "1"), ("group.consumer.max.heartbeat.interval.ms", "60000")],
+    );
+    let mut code = |key, value| {
+        let decision = rig.controller.incremental_alter_configs(&set(GROUP, "g", key, value));
+        let response = rig.commit(decision);
+        ErrorCode::from_code(response.responses[0].error_code).unwrap()
+    };
+    // The brokers' heartbeat is 5 s, and their session 45 s.
+    assert_eq!(code("consumer.session.timeout.ms", "5000"), ErrorCode::InvalidConfig);
+    assert_eq!(code("consumer.heartbeat.interval.ms", "45000"), ErrorCode::InvalidConfig);
+    assert_eq!(code("consumer.session.timeout.ms", "60000"), ErrorCode::None);
+    assert_eq!(code("consumer.heartbeat.interval.ms", "59999"), ErrorCode::None, "beside the group's own session");
+    assert_eq!(code("consumer.heartbeat.interval.ms", "60000"), ErrorCode::InvalidConfig);
+}
+
+#[test]
 fn a_resource_or_key_that_is_named_twice_is_refused_everywhere() {
     let mut rig = Rig::new(1);
     rig.create(topic("t", 1, 1));
