@@ -344,11 +344,25 @@ impl World {
         partition: i32,
         offset: i64,
     ) -> ErrorCode {
+        self.commit_offset_of(version, member, None, generation, partition, offset)
+    }
+
+    /// The same of a static member.
+    pub(crate) fn commit_offset_of(
+        &mut self,
+        version: i16,
+        member: &str,
+        instance: Option<&str>,
+        generation: i32,
+        partition: i32,
+        offset: i64,
+    ) -> ErrorCode {
         use m::offset_commit_request::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic};
         let request = OffsetCommitRequest {
             group_id: Cow::Borrowed("g"),
             generation_id_or_member_epoch: generation,
             member_id: Cow::Borrowed(member),
+            group_instance_id: instance.map(Cow::Borrowed),
             retention_time_ms: -1,
             topics: vec![OffsetCommitRequestTopic {
                 name: Cow::Borrowed("t"),

@@ -46,7 +46,7 @@ impl std::fmt::Display for Malformed {
 impl ClassicGroup {
     /// The classic group of a consumer group's members but those who leave; all who stay speak the classic protocol. Everybody has what it
     /// has now. Kafka writes down what it was to have; but should the coordinator move before the rebalance that follows has ended, whoever
-    /// asks first would read what another one still has (R40). In a group where all have arrived it is the same.
+    /// asks first would read what another one still has. In a group where all have arrived it is the same.
     ///
     /// # Errors
     /// When a subscription does not say its version.

@@ -153,7 +153,7 @@ fn a_member_that_waits_for_its_join_is_not_silent() {
 }
 
 #[test]
-fn who_does_not_join_within_the_rebalance_timeout_is_out() {
+fn who_does_not_join_within_the_rebalance_timeout_is_out_r42() {
     let mut world = World::new(at_once());
     let (ids, generation) = stable(&mut world, 2);
     let leader = world.join(&Joining { rebalance_ms: 5_000, ..joining(&ids[0]) });
@@ -166,7 +166,7 @@ fn who_does_not_join_within_the_rebalance_timeout_is_out() {
 }
 
 #[test]
-fn who_joins_and_does_not_ask_for_its_assignment_is_out() {
+fn who_joins_and_does_not_ask_for_its_assignment_is_out_r42() {
     let mut world = World::new(at_once());
     let (ids, _) = stable(&mut world, 2);
     let short = |id: &str| Joining { rebalance_ms: 8_000, ..joining(id) };
@@ -184,7 +184,7 @@ fn who_joins_and_does_not_ask_for_its_assignment_is_out() {
 }
 
 #[test]
-fn a_stale_generation_is_refused_in_sync_and_commit_r40() {
+fn a_stale_generation_is_refused_in_sync_and_commit_r43() {
     let mut world = World::new(at_once());
     let (ids, generation) = stable(&mut world, 2);
     let stale = world.sync(&ids[0], generation - 1, &[]);
@@ -193,7 +193,47 @@ fn a_stale_generation_is_refused_in_sync_and_commit_r40() {
     assert_eq!(world.commit_offset("stranger", generation, 0, 5), ErrorCode::UnknownMemberId);
     assert_eq!(world.commit_offset("", -1, 0, 5), ErrorCode::UnknownMemberId, "the group has members");
     assert_eq!(world.commit_offset(&ids[0], generation, 0, 5), ErrorCode::None);
-    assert_eq!(world.shard.machine().offsets().get("g", "t", 0).map(|known| known.offset), Some(5));
+    assert_eq!(world.commit_offset(&ids[0], generation - 1, 0, 3), ErrorCode::IllegalGeneration);
+    assert_eq!(world.shard.machine().offsets().get("g", "t", 0).map(|known| known.offset), Some(5), "unchanged");
+}
+
+#[test]
+fn a_fenced_instance_commits_nothing_r43() {
+    let mut world = World::new(at_once());
+    let with_instance = |member: &str| Joining { instance: Some("i"), ..joining(member) };
+    let old = world.join(&with_instance(""));
+    let old = world.joined(old);
+    let synced = world.sync(&old.member_id, old.generation_id, &[(&old.member_id, b"all")]);
+    drop(world.synced(synced));
+    let new = world.join(&with_instance(""));
+    let new = world.joined(new);
+    assert_ne!(new.member_id, old.member_id);
+    let commit = |world: &mut World, member: &str, generation: i32, offset: i64| {
+        world.commit_offset_of(9, member, Some("i"), generation, 0, offset)
+    };
+    assert_eq!(commit(&mut world, &new.member_id, new.generation_id, 5), ErrorCode::None);
+    assert_eq!(commit(&mut world, &old.member_id, old.generation_id, 3), ErrorCode::FencedInstanceId);
+    assert_eq!(world.shard.machine().offsets().get("g", "t", 0).map(|known| known.offset), Some(5), "unchanged");
+}
+
+#[test]
+fn a_leader_that_dies_while_it_assigns_does_not_hold_the_group_r42() {
+    let mut world = World::new(at_once());
+    let (ids, _) = stable(&mut world, 2);
+    let joins: Vec<u64> = ids.iter().map(|id| world.join(&joining(id))).collect();
+    let generation = joins.into_iter().map(|ticket| world.joined(ticket).generation_id).max().expect("two");
+    assert_eq!(group(&world).state(), State::CompletingRebalance);
+    let (leader, follower) = if group(&world).is_leader(&ids[0]) { (&ids[0], &ids[1]) } else { (&ids[1], &ids[0]) };
+    let waiting = world.sync(follower, generation, &[]);
+    // The leader's session is 10 s.
+    for _ in 0..3 {
+        assert!(world.waits(waiting));
+        world.pass(4_000);
+    }
+    assert_eq!(world.synced(waiting).0, ErrorCode::RebalanceInProgress);
+    assert_eq!(world.heartbeat(leader, None, generation), ErrorCode::UnknownMemberId);
+    let again = world.join(&joining(follower));
+    assert_eq!(world.joined(again).generation_id, generation + 1);
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn the_first_member_gets_everything_in_one_answer() {
 }
 
 #[test]
-fn partitions_move_when_their_owner_has_given_them_up_r40() {
+fn partitions_move_when_their_owner_has_given_them_up() {
     let mut world = world(at_once());
     ok(&mut world, &comes("a"));
     let mark = world.log.len();

@@ -1,7 +1,7 @@
 //! Offsets beside groups: expiry, transactions, topics that go.
 
 use super::Offsets;
-use crate::testing::{World, joining};
+use crate::testing::{Joining, World, joining};
 use crate::{Record, Settings};
 use base::{ErrorCode, Offset, ProducerEpoch, ProducerId, Uuid};
 use protocol::messages::offset_commit_key::OffsetCommitKey;
@@ -97,7 +97,7 @@ fn offsets_of_an_empty_group_expire_after_the_retention_and_the_group_with_them_
 }
 
 #[test]
-fn offsets_of_a_group_with_members_whose_subscription_is_unreadable_stay_r42() {
+fn offsets_of_a_group_with_members_whose_subscription_is_unreadable_stay_r40() {
     let mut world = World::new(quick());
     let (id, ticket) = world.join_new(&joining(""));
     let generation = world.joined(ticket).generation_id;
@@ -115,4 +115,59 @@ fn offsets_of_a_group_with_members_whose_subscription_is_unreadable_stay_r42() {
     assert!(world.shard.machine().offsets().get("g", "t", 0).is_some());
     world.pass(20_000);
     assert!(world.shard.machine().offsets().get("g", "t", 0).is_none());
+}
+
+/// A consumer's subscription to topic `u`.
+const SUBSCRIPTION: &[u8] = b"\0\0\0\0\0\x01\0\x01u\xff\xff\xff\xff";
+
+/// Offsets of `t`, which the group does not read, go from a stable group and stay while it rebalances (KAFKA-13636).
+#[test]
+fn offsets_of_a_group_that_rebalances_stay_r40() {
+    let mut world = World::new(quick());
+    let reads_u = Joining { protocols: vec![("range", SUBSCRIPTION)], rebalance_ms: 1_000_000, ..joining("") };
+    let (first, ticket) = world.join_new(&reads_u);
+    let generation = world.joined(ticket).generation_id;
+    let synced = world.sync(&first, generation, &[]);
+    drop(world.synced(synced));
+    assert_eq!(world.commit_offset(&first, generation, 0, 5), ErrorCode::None);
+    // Another one comes and the first does not join again: a rebalance that lasts as long as its timeout.
+    let (second, waiting) = world.join_new(&reads_u);
+    for _ in 0..30 {
+        world.pass(5_000);
+        assert_eq!(world.heartbeat(&first, None, generation), ErrorCode::RebalanceInProgress);
+    }
+    assert!(world.waits(waiting));
+    assert!(world.shard.machine().offsets().get("g", "t", 0).is_some(), "retention is over, and the group rebalances");
+    world.leave(&[(&first, None)]);
+    let generation = world.joined(waiting).generation_id;
+    let synced = world.sync(&second, generation, &[]);
+    drop(world.synced(synced));
+    for _ in 0..3 {
+        world.pass(5_000);
+        assert_eq!(world.heartbeat(&second, None, generation), ErrorCode::None);
+    }
+    assert!(world.shard.machine().offsets().get("g", "t", 0).is_none(), "the group is stable and does not read it");
+}
+
+/// Kafka before 2.2 wrote an expiry into each record, and where there was none, -1: that is no time that has passed (KAFKA-8069).
+#[test]
+fn an_expiry_that_is_none_or_to_come_takes_no_offset_when_it_is_loaded_r40() {
+    let bytes = |partition: i32, expiry: i64| {
+        let key = [&[0, 1, 0, 1, b'g', 0, 1, b't'][..], &partition.to_be_bytes()].concat();
+        let (offset, no_metadata, committed) = (7_i64.to_be_bytes(), [0, 0], 1_000_000_i64.to_be_bytes());
+        let value = [&[0, 1][..], &offset, &no_metadata, &committed, &expiry.to_be_bytes()].concat();
+        Record::decode(&key, Some(&value)).expect("version 1 of an offset")
+    };
+    let mut world = World::new(quick());
+    let now = world.now.wall.0;
+    world.log = vec![bytes(0, -1), bytes(1, now + 50_000), bytes(2, now - 1)];
+    world.reload();
+    let kept = |world: &World| [0, 1, 2].map(|index| world.shard.machine().offsets().get("g", "t", index).is_some());
+    assert_eq!(kept(&world), [true, true, true], "loading expires nothing");
+    world.pass(10_000);
+    assert_eq!(kept(&world), [true, true, false]);
+    world.pass(50_000);
+    assert_eq!(kept(&world), [true, false, false]);
+    world.pass(50_000);
+    assert_eq!(kept(&world), [false; 3], "its age is counted from its commit");
 }

@@ -1,6 +1,6 @@
 //! The same proof, played by members of the consumer protocol and, in every second play, of both protocols in one group that is upgraded
 //! and downgraded under them: a static one, one that reads by an expression, commits, topics that grow, and a coordinator that moves in the
-//! middle of it. Nobody reads a partition that another one has (R40), and all of a group is in its log.
+//! middle of it. Nobody reads a partition that another one has, and all of a group is in its log.
 
 use base::{NodeId, Offset, Refusal, SeededRng, Uuid};
 use group::consumer::State;

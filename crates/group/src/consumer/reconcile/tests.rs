@@ -260,7 +260,7 @@ fn play(seed: u64) {
 }
 
 #[test]
-fn r40_no_partition_has_two_owners_and_honest_members_reach_their_targets() {
+fn no_partition_has_two_owners_and_honest_members_reach_their_targets() {
     for seed in 0..300 {
         play(seed);
     }
