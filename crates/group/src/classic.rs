@@ -22,7 +22,7 @@ pub(crate) use timers::{on_loaded, on_timer};
 
 use crate::groups::{GroupId, Groups, Timer};
 use crate::journal::{Journal, Owners};
-use crate::{Record, Settings, embedded, refuse};
+use crate::{Activity, Record, Settings, embedded, refuse};
 use base::{ErrorCode, Monotonic, Refusal, SeededRng};
 use protocol::messages::group_metadata_key::GroupMetadataKey;
 use protocol::messages::group_metadata_value::{GroupMetadataValue, MemberMetadata};
@@ -48,6 +48,9 @@ pub enum State {
 }
 
 impl State {
+    /// All states.
+    pub const ALL: [State; 4] = [State::Empty, State::PreparingRebalance, State::CompletingRebalance, State::Stable];
+
     /// Kafka's name of it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -100,6 +103,7 @@ pub(crate) struct Step<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) rng: &'a mut SeededRng,
     pub(crate) journal: &'a mut Journal,
+    pub(crate) activity: &'a mut Activity,
     pub(crate) effects: &'a mut Effects<Groups>,
 }
 

@@ -25,7 +25,7 @@ mod regex;
 mod step;
 mod target;
 #[cfg(test)]
-mod tests_support;
+pub(crate) mod tests_support;
 
 pub(crate) use fence::{Sessions, on_loaded, on_timer};
 pub(crate) use hash::TopicHashes;
@@ -105,6 +105,9 @@ pub enum State {
 }
 
 impl State {
+    /// All states.
+    pub const ALL: [State; 4] = [State::Empty, State::Assigning, State::Reconciling, State::Stable];
+
     /// Kafka's name of it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -4,7 +4,7 @@ use crate::classic::{self, ClassicGroup, Step};
 use crate::consumer::{self, ConsumerGroup, OwnConfigs, Sessions, TopicHashes};
 use crate::journal::Journal;
 use crate::offsets::Offsets;
-use crate::{Record, Settings};
+use crate::{Activity, Record, Settings};
 use base::{ProducerId, SeededRng, Uuid};
 use metadata::MetadataImage;
 use protocol::messages as m;
@@ -88,6 +88,7 @@ pub struct Groups {
     pub(crate) groups: BTreeMap<GroupId, Group>,
     pub(crate) offsets: Offsets,
     pub(crate) journal: Journal,
+    pub(crate) activity: Activity,
     pub(crate) hashes: TopicHashes,
     own_configs: OwnConfigs,
     /// The metadata offset at which topics were made last.
@@ -104,6 +105,7 @@ impl Groups {
             groups: BTreeMap::new(),
             offsets: Offsets::default(),
             journal: Journal::default(),
+            activity: Activity::default(),
             hashes: TopicHashes::default(),
             own_configs: OwnConfigs::of_image(&image),
             new_topics_at: image.provenance().offset.0,
@@ -181,6 +183,7 @@ impl Groups {
                     settings: &self.settings,
                     rng: &mut self.rng,
                     journal: &mut self.journal,
+                    activity: &mut self.activity,
                     effects,
                 };
                 Some((group, step))
@@ -206,6 +209,7 @@ impl Groups {
             hashes: &mut self.hashes,
             new_topics_at: self.new_topics_at,
             journal: &mut self.journal,
+            activity: &mut self.activity,
             effects,
         };
         Some((group, sessions, step))

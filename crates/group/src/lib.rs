@@ -9,6 +9,7 @@
 pub mod assignor;
 pub mod classic;
 pub mod consumer;
+mod counts;
 pub mod embedded;
 mod fetch;
 mod groups;
@@ -22,6 +23,7 @@ mod testing;
 
 pub use classic::ClassicGroup;
 pub use consumer::ConsumerGroup;
+pub use counts::{Activity, Census};
 pub use groups::{Group, GroupId, Groups, Reply, RequestContext, Timer};
 pub use list::Filter;
 pub use record::Record;

@@ -2,6 +2,7 @@
 
 use crate::classic::{CONSUMER_PROTOCOL_TYPE, State};
 use crate::groups::{Group, Groups, Reply, RequestContext};
+use crate::offsets::Offsets;
 use crate::{ClassicGroup, refuse};
 use base::{ErrorCode, Refusal};
 use protocol::extension::GROUP_JOURNAL;
@@ -99,11 +100,11 @@ impl Groups {
         effects.reply(cx.ticket, Ok(Reply::Delete(results)));
     }
 
-    fn delete_one(&self, id: &str, effects: &mut Effects<Groups>) -> Result<(), Refusal> {
+    fn delete_one(&mut self, id: &str, effects: &mut Effects<Groups>) -> Result<(), Refusal> {
         match self.groups.get(id) {
             Some(Group::Classic(group)) => {
                 group.check_delete()?;
-                self.offsets.tombstones_of_group(id).into_iter().for_each(|record| effects.append(record));
+                self.activity.offset_deletions += delete_offsets(&self.offsets, id, effects);
                 effects.append(ClassicGroup::tombstone(id));
                 Ok(())
             }
@@ -111,13 +112,21 @@ impl Groups {
                 if !group.is_empty() {
                     return Err(refuse(ErrorCode::NonEmptyGroup));
                 }
-                self.offsets.tombstones_of_group(id).into_iter().for_each(|record| effects.append(record));
+                self.activity.offset_deletions += delete_offsets(&self.offsets, id, effects);
                 group.tombstones(id).into_iter().for_each(|record| effects.append(record));
                 Ok(())
             }
             None => Err(refuse(ErrorCode::GroupIdNotFound)),
         }
     }
+}
+
+/// Removes everything that a group has committed; how many offsets that are.
+fn delete_offsets(offsets: &Offsets, id: &str, effects: &mut Effects<Groups>) -> u64 {
+    let records = offsets.tombstones_of_group(id);
+    let count = records.len() as u64;
+    records.into_iter().for_each(|record| effects.append(record));
+    count
 }
 
 fn describe_classic(id: &str, group: &ClassicGroup) -> DescribedGroup<'static> {

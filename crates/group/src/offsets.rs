@@ -134,6 +134,11 @@ impl Offsets {
         self.by_group.get(group)?.get(topic)?.get(&partition)
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.by_group.values().flat_map(BTreeMap::values).map(|partitions| partitions.len() as u64).sum()
+    }
+
     /// All offsets of a group.
     #[must_use]
     pub fn of_group(&self, group: &str) -> Option<&TopicOffsets> {

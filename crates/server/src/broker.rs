@@ -302,6 +302,9 @@ impl Broker {
         self.metrics.log_size_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let offline = self.log_dirs.iter().filter(|dir| dir.is_offline()).count();
         self.metrics.offline_log_dirs.set(i64::try_from(offline).unwrap_or(i64::MAX));
+        let full = self.log_dirs.iter().filter(|dir| dir.room.is_full()).count();
+        self.metrics.full_log_dirs.set(i64::try_from(full).unwrap_or(i64::MAX));
+        self.groups.measure();
         self.metrics.metadata_offset.set(self.image.load().provenance().offset.0);
         self.metrics.render(&|key| protocol::ApiKey::from_code(key).map(protocol::ApiKey::name))
     }

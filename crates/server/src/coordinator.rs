@@ -21,6 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use rsm::{Effects, Machine, Now, Ticket};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use telemetry::{CoordinatorMetrics, Metrics};
 use tokio::sync::oneshot;
 
 /// A machine that can live on an internal topic.
@@ -36,6 +37,12 @@ pub(crate) trait Hosted: Machine<Record: Send, Reply: Send, Timer: Send> + Send 
 
     /// Follows the metadata: `topics` were made, changed or removed.
     fn on_metadata(&mut self, now: Now, image: &MetadataImage, topics: &[Uuid], effects: &mut Effects<Self>);
+
+    /// The metrics of the coordinator of such machines.
+    fn coordinator_metrics(metrics: &Metrics) -> &CoordinatorMetrics;
+
+    /// Adds what the machine has counted since it was asked last.
+    fn tell(&mut self, metrics: &Metrics);
 }
 
 /// A reply that comes when what it rests on is committed.
@@ -49,6 +56,7 @@ pub(crate) struct Coordinator<M: Hosted> {
     node: NodeId,
     clock: Arc<dyn Clock>,
     partitions: Arc<Partitions>,
+    metrics: Arc<Metrics>,
     make: MakeMachine<M>,
     hosts: RwLock<BTreeMap<i32, Arc<Host<M>>>>,
     metadata: Mutex<Untold>,
@@ -68,12 +76,14 @@ impl<M: Hosted> Coordinator<M> {
         node: NodeId,
         clock: Arc<dyn Clock>,
         partitions: Arc<Partitions>,
+        metrics: Arc<Metrics>,
         make: MakeMachine<M>,
     ) -> Arc<Self> {
         Arc::new(Self {
             node,
             clock,
             partitions,
+            metrics,
             make,
             hosts: RwLock::new(BTreeMap::new()),
             metadata: Mutex::default(),
@@ -147,7 +157,7 @@ impl<M: Hosted> Coordinator<M> {
             return;
         }
         self.close(index);
-        let host = Host::new(Arc::clone(&partition), epoch, Arc::clone(&self.clock));
+        let host = Host::new(Arc::clone(&partition), epoch, Arc::clone(&self.clock), Arc::clone(&self.metrics));
         partition.observe(Arc::downgrade(&host) as std::sync::Weak<dyn crate::partition::Observer>);
         // A new partition has nothing to load: its groups are served at once.
         if partition.is_empty() {
@@ -183,6 +193,21 @@ impl<M: Hosted> Coordinator<M> {
             next = next.into_iter().chain(host.next_deadline()).min();
         }
         next
+    }
+
+    /// Brings the metrics up to date, and shows every machine.
+    fn look(&self, mut see: impl FnMut(&M)) {
+        let hosts: Vec<Arc<Host<M>>> = self.hosts.read().values().cloned().collect();
+        let mut states = host::STATES.map(|state| (state, 0));
+        let mut waiting = 0;
+        for host in hosts {
+            let (state, requests) = host.look(&mut see);
+            waiting += requests;
+            states.iter_mut().filter(|(name, _)| *name == state).for_each(|(_, count)| *count += 1);
+        }
+        let metrics = M::coordinator_metrics(&self.metrics);
+        states.into_iter().for_each(|(state, count)| metrics.partitions.set(state, count));
+        metrics.waiting_requests.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
     /// Refuses whoever waits: the node stops.

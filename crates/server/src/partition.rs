@@ -522,4 +522,4 @@ impl Commit for Partition {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -51,8 +51,21 @@ catalog! {
     "thalweg_partitions" Gauge None, "Partitions on this node.";
     "thalweg_log_size_bytes" Gauge None, "Bytes of all logs.";
     "thalweg_offline_log_dirs" Gauge None, "Log dirs that failed.";
+    "thalweg_full_log_dirs" Gauge None, "Log dirs that take nothing from producers, because their disk is nearly full.";
     "thalweg_metadata_offset" Gauge None, "Offset of the newest metadata record that was applied.";
     "thalweg_startup_seconds" Gauge None, "Time from start to ready.";
+    "thalweg_classic_groups" Gauge Some("state"), "Groups of the classic protocol that this node coordinates, by state.";
+    "thalweg_consumer_groups" Gauge Some("state"), "Groups of the consumer protocol that this node coordinates, by state.";
+    "thalweg_group_offsets" Gauge None, "Committed offsets of the groups that this node coordinates.";
+    "thalweg_group_rebalances_total" Counter Some("type"), "Rebalances, by type of group: generations that a leader has assigned, or epochs that have begun.";
+    "thalweg_offset_commits_total" Counter None, "Offsets that groups have committed.";
+    "thalweg_offset_expirations_total" Counter None, "Committed offsets removed when their retention was over.";
+    "thalweg_offset_deletions_total" Counter None, "Committed offsets deleted by OffsetDelete, or with their group by DeleteGroups.";
+    "thalweg_group_coordinator_partitions" Gauge Some("state"), "Partitions of __consumer_offsets that this node coordinates, by state.";
+    "thalweg_group_coordinator_waiting_requests" Gauge None, "Requests that wait for other members or for a commit.";
+    "thalweg_group_coordinator_load_seconds" Histogram None, "Time to load a partition's groups.";
+    "thalweg_group_coordinator_append_seconds" Histogram None, "Time to append a batch of records of groups.";
+    "thalweg_group_coordinator_commit_seconds" Histogram None, "Time from the append of a batch until its replies may leave.";
 }
 
 /// The table as Markdown, for the book.

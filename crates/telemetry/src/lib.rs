@@ -9,4 +9,4 @@ mod metrics;
 
 pub use catalog::{CATALOG, MetricKind, MetricRow, markdown};
 pub use logs::{LogFormat, init_logs, shown};
-pub use metrics::{Counter, Gauge, Histogram, Metrics};
+pub use metrics::{CoordinatorMetrics, Counter, Gauge, Gauges, GroupMetrics, Histogram, Metrics};

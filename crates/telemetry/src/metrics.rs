@@ -1,7 +1,13 @@
 //! A node's metrics as plain atomics, and their text.
 
+mod groups;
+
+pub use groups::{CoordinatorMetrics, GroupMetrics};
+
 use crate::catalog::{CATALOG, MetricRow};
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -48,6 +54,25 @@ impl Gauge {
     #[must_use]
     pub fn get(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A value for each of a few names, set when somebody looks.
+#[derive(Debug, Default)]
+pub struct Gauges(Mutex<BTreeMap<&'static str, i64>>);
+
+impl Gauges {
+    /// Sets the value of a name.
+    pub fn set(&self, name: &'static str, value: u64) {
+        let mut values = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        values.insert(name, i64::try_from(value).unwrap_or(i64::MAX));
+    }
+
+    fn render(&self, out: &mut String, metric: &str, label: &str) {
+        let values = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for (name, value) in &*values {
+            line(out, metric, &format!("{label}=\"{name}\""), value);
+        }
     }
 }
 
@@ -127,10 +152,14 @@ pub struct Metrics {
     pub log_size_bytes: Gauge,
     /// Log dirs that failed.
     pub offline_log_dirs: Gauge,
+    /// Log dirs that take nothing from producers, because their disk is nearly full.
+    pub full_log_dirs: Gauge,
     /// Offset of the newest metadata record.
     pub metadata_offset: Gauge,
     /// Time from start to ready, in microseconds.
     pub startup_us: Gauge,
+    /// What the group coordinator does.
+    pub groups: GroupMetrics,
 }
 
 impl Default for Metrics {
@@ -152,8 +181,10 @@ impl Default for Metrics {
             partitions: Gauge::default(),
             log_size_bytes: Gauge::default(),
             offline_log_dirs: Gauge::default(),
+            full_log_dirs: Gauge::default(),
             metadata_offset: Gauge::default(),
             startup_us: Gauge::default(),
+            groups: GroupMetrics::default(),
         }
     }
 }
@@ -199,6 +230,7 @@ impl Metrics {
             }
             "thalweg_commit_seconds" => self.commit_seconds.render(out, row.name, ""),
             "thalweg_startup_seconds" => line(out, row.name, "", self.startup_us.get() as f64 / 1e6),
+            _ if self.groups.render_row(out, row) => {}
             name => line(out, name, "", self.number(name)),
         }
     }
@@ -218,6 +250,7 @@ impl Metrics {
             "thalweg_partitions" => self.partitions.get(),
             "thalweg_log_size_bytes" => self.log_size_bytes.get(),
             "thalweg_offline_log_dirs" => self.offline_log_dirs.get(),
+            "thalweg_full_log_dirs" => self.full_log_dirs.get(),
             "thalweg_metadata_offset" => self.metadata_offset.get(),
             other => panic!("{other} is in the catalog but has no value"),
         }
@@ -252,11 +285,13 @@ mod tests {
             &metrics.partitions,
             &metrics.log_size_bytes,
             &metrics.offline_log_dirs,
+            &metrics.full_log_dirs,
             &metrics.metadata_offset,
             &metrics.startup_us,
         ] {
             gauge.set(7);
         }
+        metrics.groups.move_all();
         let text = metrics.render(&|key| (key == 3).then_some("Metadata"));
         for row in CATALOG {
             let shown = text.lines().any(|line| line.starts_with(row.name) && !line.ends_with(" 0"));
@@ -265,5 +300,7 @@ mod tests {
         assert!(text.contains("thalweg_request_seconds_bucket{api=\"Metadata\",le=\"0.0001\"} 1"), "{text}");
         assert!(text.contains("thalweg_commit_seconds_bucket{le=\"5\"} 0"), "{text}");
         assert!(text.contains("thalweg_commit_seconds_bucket{le=\"+Inf\"} 1"), "{text}");
+        assert!(text.contains("\nthalweg_consumer_groups{state=\"Stable\"} 7\n"), "{text}");
+        assert!(text.contains("\nthalweg_group_rebalances_total{type=\"classic\"} 7\n"), "{text}");
     }
 }

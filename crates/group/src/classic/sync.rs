@@ -86,6 +86,7 @@ fn take_assignment(group: &mut ClassicGroup, step: &mut Step<'_>, request: &Sync
     let record = group.record(&step.id);
     step.effects.append_applied(record);
     group.transition(State::Stable, step.now);
+    step.activity.classic_rebalances += 1;
     let ids: Vec<String> = group.members.keys().cloned().collect();
     for id in &ids {
         let reply = group.sync_response(id);

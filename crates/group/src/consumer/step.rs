@@ -2,10 +2,10 @@
 //! a group epoch that goes up.
 
 use super::{ConsumerGroup, Sessions, State, TopicHashes, records};
-use crate::Settings;
 use crate::groups::{GroupId, Groups, Timer};
 use crate::journal::Journal;
 use crate::record::Record;
+use crate::{Activity, Settings};
 use base::Monotonic;
 use metadata::MetadataImage;
 use rsm::{Effects, Now};
@@ -69,6 +69,7 @@ pub(crate) struct Step<'a> {
     /// The metadata offset at which topics were made last.
     pub(crate) new_topics_at: i64,
     pub(crate) journal: &'a mut Journal,
+    pub(crate) activity: &'a mut Activity,
     pub(crate) effects: &'a mut Effects<Groups>,
 }
 
@@ -112,6 +113,7 @@ impl Step<'_> {
         let epoch = group.epoch().saturating_add(1);
         let record = records::epoch(&self.id, epoch, metadata_hash);
         self.record(group, record);
+        self.activity.consumer_rebalances += 1;
     }
 
     /// Begins the next epoch when it `must`, or when the topics are others than before. They are looked at in both cases.

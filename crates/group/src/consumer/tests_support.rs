@@ -25,7 +25,7 @@ pub(super) fn unescape(text: &str) -> String {
 }
 
 /// Topics of this many partitions, with the ids 1, 2, ..
-pub(super) fn image(topics: &[(&str, i32)]) -> MetadataImage {
+pub(crate) fn image(topics: &[(&str, i32)]) -> MetadataImage {
     let mut image = MetadataImage::default();
     for ((name, partitions), id) in topics.iter().zip(1_u128..) {
         let replicas: Vec<Vec<i32>> = (0..*partitions).map(|_| vec![1]).collect();

@@ -43,11 +43,13 @@ impl Groups {
             -1 => -1,
             retention_ms => cx.now.wall.plus_millis(retention_ms).0,
         };
+        let mut committed = 0;
         let topics = request.topics.iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|partition| {
                 let code = match self.offset_record(&request.group_id, topic, partition, cx.now, expire_timestamp) {
                     Ok(record) => {
                         effects.append(record);
+                        committed += 1;
                         ErrorCode::None
                     }
                     Err(code) => code,
@@ -66,6 +68,7 @@ impl Groups {
             }
         });
         let topics = topics.collect();
+        self.activity.offset_commits += committed;
         effects.reply(
             cx.ticket,
             Ok(Reply::OffsetCommit(OffsetCommitResponse { topics, ..OffsetCommitResponse::default() })),
@@ -164,6 +167,7 @@ impl Groups {
             effects.reply(cx.ticket, Err(refusal));
             return;
         }
+        let mut deletions = 0;
         let topics = request.topics.iter().map(|topic| {
             let is_read = self.is_subscribed(&request.group_id, &topic.name);
             let partitions = topic.partitions.iter().map(|partition| {
@@ -174,12 +178,14 @@ impl Groups {
                 let (group, topic) = (&*request.group_id, &*topic.name);
                 if self.offsets.get(group, topic, index).is_some() || self.offsets.is_unstable(group, topic, index) {
                     effects.append(tombstone(group, topic, index));
+                    deletions += 1;
                 }
                 deleted(index, ErrorCode::None)
             });
             OffsetDeleteResponseTopic { name: Cow::Owned(topic.name.to_string()), partitions: partitions.collect() }
         });
         let topics = topics.collect();
+        self.activity.offset_deletions += deletions;
         effects.reply(
             cx.ticket,
             Ok(Reply::OffsetDelete(OffsetDeleteResponse { topics, ..OffsetDeleteResponse::default() })),
@@ -200,10 +206,12 @@ impl Groups {
 
     /// Removes offsets that have outlived their retention, and groups that have neither members nor offsets (KIP-211).
     pub(crate) fn expire_offsets(&mut self, now: Now, effects: &mut Effects<Groups>) {
+        let mut expirations = 0;
         for (id, group) in &self.groups {
             let expired = self.expired_offsets(id, group, now);
             let kept = self.offsets.of_group(id).map_or(0, |topics| topics.values().map(|of| of.len()).sum::<usize>());
             let is_done = expired.len() == kept && !self.offsets.has_open_transaction(id);
+            expirations += expired.len() as u64;
             for record in expired {
                 effects.append(record);
             }
@@ -215,6 +223,7 @@ impl Groups {
                 Group::Classic(_) | Group::Consumer(..) => {}
             }
         }
+        self.activity.offset_expirations += expirations;
     }
 
     fn expired_offsets(&self, id: &str, group: &Group, now: Now) -> Vec<Record> {

@@ -4,11 +4,12 @@ use super::{Answer, Coordinator, Hosted};
 use base::{Clock, ErrorCode, NodeId, Refusal, SeededRng, Uuid};
 use config::NodeConfig;
 use group::settings::{Bounded, ConsumerSettings, MigrationPolicy};
-use group::{Groups, Record, RequestContext, Settings};
+use group::{Census, Groups, Record, RequestContext, Settings};
 use metadata::MetadataImage;
 use parking_lot::Mutex;
 use rsm::{Effects, Now, Ticket};
 use std::sync::Arc;
+use telemetry::{CoordinatorMetrics, Metrics};
 
 use crate::partitions::Partitions;
 
@@ -31,6 +32,19 @@ impl Hosted for Groups {
     fn on_metadata(&mut self, now: Now, image: &MetadataImage, topics: &[Uuid], effects: &mut Effects<Self>) {
         Groups::on_metadata(self, now, image.clone(), topics, effects);
     }
+
+    fn coordinator_metrics(metrics: &Metrics) -> &CoordinatorMetrics {
+        &metrics.groups.coordinator
+    }
+
+    fn tell(&mut self, metrics: &Metrics) {
+        let (done, metrics) = (self.take_activity(), &metrics.groups);
+        metrics.classic_rebalances.add(done.classic_rebalances);
+        metrics.consumer_rebalances.add(done.consumer_rebalances);
+        metrics.offset_commits.add(done.offset_commits);
+        metrics.offset_expirations.add(done.offset_expirations);
+        metrics.offset_deletions.add(done.offset_deletions);
+    }
 }
 
 /// The group coordinator of this node.
@@ -42,6 +56,7 @@ impl GroupCoordinator {
         node: NodeId,
         clock: Arc<dyn Clock>,
         partitions: Arc<Partitions>,
+        metrics: Arc<Metrics>,
         settings: Settings,
         rng: SeededRng,
     ) -> Arc<Self> {
@@ -50,7 +65,17 @@ impl GroupCoordinator {
             let seed = rng.lock().next_u64();
             Groups::new(Arc::clone(&settings), image.clone(), SeededRng::new(seed))
         };
-        Coordinator::new(node, clock, partitions, Box::new(make))
+        Coordinator::new(node, clock, partitions, metrics, Box::new(make))
+    }
+
+    /// Brings the metrics of groups up to date. Looks at every group.
+    pub(crate) fn measure(&self) {
+        let mut census = Census::default();
+        self.look(|groups| groups.count(&mut census));
+        let metrics = &self.metrics.groups;
+        census.classic.into_iter().for_each(|(state, count)| metrics.classic_groups.set(state, count));
+        census.consumer.into_iter().for_each(|(state, count)| metrics.consumer_groups.set(state, count));
+        metrics.offsets.set(i64::try_from(census.offsets).unwrap_or(i64::MAX));
     }
 
     /// Asks the shard that a group belongs to.

@@ -6,13 +6,20 @@ use base::{Clock, ErrorCode, LeaderEpoch, Monotonic, Offset, Refusal};
 use parking_lot::Mutex;
 use record::{BatchBuilder, BatchOptions, NewRecord};
 use rsm::{Effects, Machine, Now, Shard, StagedBatch, Ticket};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use telemetry::Metrics;
 use tokio::sync::oneshot;
 
 type Sender<M> = oneshot::Sender<Result<<M as Machine>::Reply, Refusal>>;
 type Released<M> = Vec<(Sender<M>, Result<<M as Machine>::Reply, Refusal>)>;
+
+/// Batches whose way to the high watermark is timed at a time; more are not.
+const TIMED_BATCHES_MAX: usize = 64;
+
+/// Where a shard stands, for the metrics.
+pub(super) const STATES: [&str; 3] = ["loading", "active", "closed"];
 
 enum Phase<M: Hosted> {
     /// To be loaded by the coordinator's thread.
@@ -26,6 +33,8 @@ struct Inner<M: Hosted> {
     phase: Phase<M>,
     waiting: BTreeMap<Ticket, Sender<M>>,
     next_ticket: u64,
+    /// Where batches end that are appended and not committed, and since when.
+    uncommitted: VecDeque<(Offset, Monotonic)>,
 }
 
 /// A shard on its partition.
@@ -33,6 +42,7 @@ pub(super) struct Host<M: Hosted> {
     partition: Arc<Partition>,
     epoch: LeaderEpoch,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     inner: Mutex<Inner<M>>,
     /// The shard's next deadline, for those who do not hold the lock; the end of time for none.
     deadline: AtomicU64,
@@ -50,12 +60,28 @@ impl<M: Hosted> Inner<M> {
     fn refuse_all(&mut self, refusal: &Refusal) -> Released<M> {
         std::mem::take(&mut self.waiting).into_values().map(|sender| (sender, Err(refusal.clone()))).collect()
     }
+
+    /// Takes the machine away, with what it has counted told.
+    fn end(&mut self, phase: Phase<M>, metrics: &Metrics) {
+        if let Phase::Open(shard) = &mut self.phase {
+            shard.decide(|machine, _| machine.tell(metrics));
+        }
+        self.uncommitted.clear();
+        self.phase = phase;
+    }
 }
 
 impl<M: Hosted> Host<M> {
-    pub(super) fn new(partition: Arc<Partition>, epoch: LeaderEpoch, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let inner = Inner { phase: Phase::Loading, waiting: BTreeMap::new(), next_ticket: 0 };
-        Arc::new(Self { partition, epoch, clock, inner: Mutex::new(inner), deadline: AtomicU64::new(u64::MAX) })
+    pub(super) fn new(
+        partition: Arc<Partition>,
+        epoch: LeaderEpoch,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let (waiting, uncommitted) = Default::default();
+        let inner = Inner { phase: Phase::Loading, waiting, next_ticket: 0, uncommitted };
+        let deadline = AtomicU64::new(u64::MAX);
+        Arc::new(Self { partition, epoch, clock, metrics, inner: Mutex::new(inner), deadline })
     }
 
     pub(super) fn is_of(&self, partition: &Arc<Partition>, epoch: LeaderEpoch) -> bool {
@@ -76,6 +102,8 @@ impl<M: Hosted> Host<M> {
         match load::fold(&self.partition, &mut shard) {
             Ok(log_end) => {
                 shard.open(now, log_end, self.partition.high_watermark());
+                let took = self.clock.monotonic().since(now.mono);
+                M::coordinator_metrics(&self.metrics).load_seconds.observe(took);
                 let mut inner = self.inner.lock();
                 if matches!(inner.phase, Phase::Loading) {
                     inner.phase = Phase::Open(shard);
@@ -145,12 +173,22 @@ impl<M: Hosted> Host<M> {
     fn pump(&self, inner: &mut Inner<M>, now: Now) -> Released<M> {
         let Phase::Open(shard) = &mut inner.phase else { return Vec::new() };
         while let Some(batch) = shard.take_batch() {
+            let began = self.clock.monotonic();
             let appended = self.partition.append_internal(&encode::<M>(&batch, now), now.wall);
+            let ended = self.clock.monotonic();
+            M::coordinator_metrics(&self.metrics).append_seconds.observe(ended.since(began));
             match appended {
-                Ok(log_end) => shard.on_appended(log_end),
+                Ok(log_end) => {
+                    shard.on_appended(log_end);
+                    if inner.uncommitted.len() < TIMED_BATCHES_MAX {
+                        inner.uncommitted.push_back((log_end, ended));
+                    }
+                }
                 Err(refusal) => return self.fail(inner, &refusal),
             }
-            shard.on_high_watermark(self.partition.high_watermark());
+            let high_watermark = self.partition.high_watermark();
+            shard.on_high_watermark(high_watermark);
+            self.time_commits(&mut inner.uncommitted, high_watermark);
         }
         self.deadline.store(shard.next_deadline().map_or(u64::MAX, |at| at.0), Ordering::Release);
         let releases = shard.take_releases();
@@ -161,10 +199,17 @@ impl<M: Hosted> Host<M> {
             .collect()
     }
 
+    fn time_commits(&self, uncommitted: &mut VecDeque<(Offset, Monotonic)>, high_watermark: Offset) {
+        while let Some((_, since)) = uncommitted.pop_front_if(|(end, _)| *end <= high_watermark) {
+            M::coordinator_metrics(&self.metrics).commit_seconds.observe(self.clock.monotonic().since(since));
+        }
+    }
+
     /// The machine is ahead of its log: it is thrown away and loaded anew, and clients ask again.
     fn fail(&self, inner: &mut Inner<M>, refusal: &Refusal) -> Released<M> {
         tracing::error!(partition = %self.partition.tp, %refusal, "a coordinator's records cannot be appended");
-        inner.phase = if refusal.code == ErrorCode::KafkaStorageError { Phase::Closed } else { Phase::Loading };
+        let is_over = refusal.code == ErrorCode::KafkaStorageError;
+        inner.end(if is_over { Phase::Closed } else { Phase::Loading }, &self.metrics);
         self.deadline.store(0, Ordering::Release);
         let code = match refusal.code {
             ErrorCode::KafkaStorageError | ErrorCode::NotLeaderOrFollower => ErrorCode::NotCoordinator,
@@ -173,10 +218,25 @@ impl<M: Hosted> Host<M> {
         inner.refuse_all(&Refusal::new(code, refusal.message.clone()))
     }
 
+    /// Shows the machine, and tells the metrics what it has counted. Which of [`STATES`] the shard is in, and how many requests wait.
+    pub(super) fn look(&self, see: impl FnOnce(&M)) -> (&'static str, usize) {
+        let mut inner = self.inner.lock();
+        let state = match &mut inner.phase {
+            Phase::Loading => STATES[0],
+            Phase::Open(shard) => {
+                shard.decide(|machine, _| machine.tell(&self.metrics));
+                see(shard.machine());
+                STATES[1]
+            }
+            Phase::Closed => STATES[2],
+        };
+        (state, inner.waiting.len())
+    }
+
     /// Nothing more happens here; whoever waits is refused.
     pub(super) fn close(&self, refusal: &Refusal) {
         let mut inner = self.inner.lock();
-        inner.phase = Phase::Closed;
+        inner.end(Phase::Closed, &self.metrics);
         self.deadline.store(u64::MAX, Ordering::Release);
         let released = inner.refuse_all(refusal);
         drop(inner);
@@ -190,6 +250,7 @@ impl<M: Hosted> Observer for Host<M> {
         let mut inner = self.inner.lock();
         if let Phase::Open(shard) = &mut inner.phase {
             shard.on_high_watermark(offset);
+            self.time_commits(&mut inner.uncommitted, offset);
             let released = self.pump(&mut inner, now);
             drop(inner);
             answer::<M>(released);
@@ -214,3 +275,6 @@ fn encode<M: Hosted>(batch: &StagedBatch<M::Record>, now: Now) -> Vec<u8> {
     }
     builder.build()
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,6 +99,7 @@ fn assemble(
         NodeId(config.node_id),
         Arc::clone(clock),
         Arc::clone(&partitions),
+        Arc::clone(&metrics),
         group_settings(config),
         SeededRng::new(rng.next_u64()),
     );

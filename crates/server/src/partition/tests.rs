@@ -10,7 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use storage::{Disk, FaultyMemDisk, Log, LogOptions, OffsetCheckpoint, commit};
 
-fn partition(disk: &FaultyMemDisk, committer: &Arc<Committer>, index: i32) -> Arc<Partition> {
+/// A partition of topic `t` that this node leads, on a disk in memory.
+pub(crate) fn partition(disk: &FaultyMemDisk, committer: &Arc<Committer>, index: i32) -> Arc<Partition> {
     let topic = Arc::new(TopicConfig::resolve(&|_| None, &BTreeMap::new()).unwrap());
     let options = LogOptions {
         dir: Path::new("/d").join(format!("t-{index}")),
@@ -51,7 +52,7 @@ fn batch() -> Vec<u8> {
 }
 
 /// Runs the committer until its queue is empty, failing all partitions of the dir with it, as a log dir's handle does.
-fn settle(disk: &FaultyMemDisk, committer: &Committer, all: &[Arc<Partition>]) {
+pub(crate) fn settle(disk: &FaultyMemDisk, committer: &Committer, all: &[Arc<Partition>]) {
     committer.close();
     committer.run(&|tickets| commit(disk, Path::new("/d"), None, tickets).map(drop), &|error| {
         all.iter().for_each(|partition| partition.fail(error));

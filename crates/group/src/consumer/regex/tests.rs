@@ -4,7 +4,7 @@ use super::{Follows, compile, follow, look_again, resolve, resolve_all};
 use crate::consumer::tests_support::{image, unescape};
 use crate::consumer::{ConsumerGroup, Member, OwnConfig, ResolvedRegex, Sessions, Step, TopicHashes, records};
 use crate::journal::Journal;
-use crate::{Record, Settings};
+use crate::{Activity, Record, Settings};
 use base::{ErrorCode, Monotonic, Offset, Timestamp};
 use metadata::{MetadataImage, Provenance};
 use rsm::{Effects, Now};
@@ -93,6 +93,7 @@ struct Play {
     new_topics_at: i64,
     hashes: TopicHashes,
     journal: Journal,
+    activity: Activity,
     settings: Settings,
 }
 
@@ -113,6 +114,7 @@ impl Play {
             new_topics_at: 0,
             hashes: TopicHashes::default(),
             journal: Journal::default(),
+            activity: Activity::default(),
             settings: Settings::default(),
         }
     }
@@ -132,6 +134,7 @@ impl Play {
             hashes: &mut self.hashes,
             new_topics_at: self.new_topics_at,
             journal: &mut self.journal,
+            activity: &mut self.activity,
             effects: &mut effects,
         };
         let said = act(&mut self.group, &mut self.sessions, &mut step);
