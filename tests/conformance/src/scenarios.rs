@@ -59,6 +59,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("group_members_of_both_protocols_share_one_group", groups::clients_share),
     ("group_members_go_on_when_kafka_takes_over_and_gives_back", groups::brokers_change),
     ("groups_of_500_members_rebalance_and_heartbeat", group_figures::many_members),
+    ("groups_of_500_members_of_kip_848_rebalance", group_figures::many_modern_members),
     ("heartbeats_of_1000_groups_of_both_protocols", group_figures::many_groups),
     ("group_members_come_back_and_seek_to_times", groups::come_back),
     ("consumer_offsets_hold_what_kafka_writes", group_tools::records_are_kafkas),
@@ -92,5 +93,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("demo_verifies_what_it_streams", commands::demo),
     ("pipelined_requests_are_answered_in_order", attacks::frames::pipelining),
     ("metrics_and_health_over_http", observe::metrics_and_health),
+    ("metrics_follow_groups", observe::metrics_of_groups),
+    ("metrics_tell_of_a_nearly_full_disk", observe::full_log_dirs),
     ("figures_of_start_and_memory", figures::start_and_memory),
 ];

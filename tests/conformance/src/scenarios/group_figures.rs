@@ -1,5 +1,11 @@
 //! What groups cost: a rebalance of many members, and heartbeats of both protocols beside ApiVersions, by frames written by hand.
 
+mod modern;
+mod thousand;
+
+pub(super) use modern::many_modern_members;
+pub(super) use thousand::many_groups;
+
 use conformance::fault::{During, Fault, ensure, fail};
 use conformance::node::{Kind, Node};
 use conformance::process::now;
@@ -10,13 +16,6 @@ use std::net::TcpStream;
 
 const MEMBERS: usize = 500;
 const HEARTBEAT_ROUNDS: usize = 40;
-/// Groups of the second figure, and members of each.
-const GROUPS: usize = 1_000;
-const MEMBERS_OF_EACH: usize = 10;
-/// As many heartbeats as such groups send in a minute, at one in three seconds.
-const GROUP_ROUNDS: usize = 20;
-/// Connections that they share: a heartbeat costs the same on one of its own.
-const CONNECTIONS: usize = 100;
 /// API keys.
 const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
 const FIND_COORDINATOR: i16 = 10;
@@ -26,6 +25,9 @@ const SYNC_GROUP: i16 = 14;
 const API_VERSIONS: i16 = 18;
 /// COORDINATOR_NOT_AVAILABLE and COORDINATOR_LOAD_IN_PROGRESS, while the topic of the groups comes into being.
 const NOT_YET: [i16; 2] = [15, 14];
+
+/// A tick of [`cpu_ticks`], us.
+const TICK_US: f64 = 10_000.0;
 
 struct Member {
     stream: TcpStream,
@@ -197,156 +199,11 @@ pub(super) fn many_members(scene: &Scene<'_>) -> Result<(), Fault> {
         },
     ];
     let (heartbeats, smallest) = (ticks[1] - ticks[0], ticks[2] - ticks[1]);
-    let each = |ticks: u64| ticks as f64 * 10_000.0 / (HEARTBEAT_ROUNDS * MEMBERS) as f64;
+    let each = |ticks: u64| ticks as f64 * TICK_US / (HEARTBEAT_ROUNDS * MEMBERS) as f64;
     scene.figure(&format!("CPU: {:.1} us a heartbeat, {:.1} us an ApiVersions", each(heartbeats), each(smallest)));
     // A JVM compiles while the first of the two is measured.
     ensure(heartbeats <= 2 * smallest + 5 || node.kind == Kind::Kafka, || {
         format!("{heartbeats} ticks for heartbeats, {smallest} for as many ApiVersions")
-    })?;
-    node.stop()
-}
-
-/// A member of one of many groups, whose requests go through a connection that it shares.
-struct OfMany {
-    connection: usize,
-    group: String,
-    id: String,
-    epoch: i32,
-}
-
-/// Many groups and the connections that they share.
-struct Many {
-    connections: Vec<TcpStream>,
-    members: Vec<OfMany>,
-}
-
-impl Many {
-    fn new(address: &str, prefix: &str) -> Result<Many, Fault> {
-        let connections = (0..CONNECTIONS).map(|_| connect(address)).collect::<Result<_, _>>()?;
-        let members = (0..GROUPS * MEMBERS_OF_EACH).map(|number| OfMany {
-            connection: number / MEMBERS_OF_EACH % CONNECTIONS,
-            group: format!("{prefix}-{}", number / MEMBERS_OF_EACH),
-            id: String::new(),
-            epoch: 0,
-        });
-        Ok(Many { connections, members: members.collect() })
-    }
-
-    /// One request of every member, all sent before the first answer is read.
-    fn round(
-        &mut self,
-        ask: impl Fn(usize, &OfMany) -> Vec<u8>,
-        mut answer: impl FnMut(&mut OfMany, Fields<'_>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        let mut requests = vec![Vec::new(); CONNECTIONS];
-        for (number, member) in self.members.iter().enumerate() {
-            requests[member.connection].extend(ask(number, member));
-        }
-        for (connection, requests) in self.connections.iter_mut().zip(&requests) {
-            connection.write_all(requests).during("sending")?;
-        }
-        for member in &mut self.members {
-            let reply = read_frame(&mut self.connections[member.connection])?;
-            answer(member, Fields(&reply[4..]))?;
-        }
-        Ok(())
-    }
-}
-
-/// A string of a flexible version.
-fn compact(text: &str) -> Vec<u8> {
-    [&[u8::try_from(text.len() + 1).unwrap_or(u8::MAX)], text.as_bytes()].concat()
-}
-
-/// A ConsumerGroupHeartbeat: all that a member says when it joins, or only that it lives.
-fn modern_heartbeat(number: usize, member: &OfMany) -> Vec<u8> {
-    let head = [&[0][..], &compact(&member.group), &compact(&format!("member-{number}"))].concat();
-    let (no_instance_and_rack, no_regex_and_assignor) = ([0, 0], [0, 0]);
-    let rest = match member.epoch {
-        0 => [&60_000_i32.to_be_bytes()[..], &[2], &compact("t"), &no_regex_and_assignor, &[1, 0]].concat(),
-        _ => [&(-1_i32).to_be_bytes()[..], &[0], &no_regex_and_assignor, &[0, 0]].concat(),
-    };
-    let body = [&head[..], &member.epoch.to_be_bytes(), &no_instance_and_rack, &rest].concat();
-    frame(CONSUMER_GROUP_HEARTBEAT, 1, 5, &body)
-}
-
-/// Takes the epoch out of an answer.
-fn modern_answer(member: &mut OfMany, mut reply: Fields<'_>) -> Result<(), Fault> {
-    reply.take(1)?;
-    let (_throttle, code) = (reply.i32()?, reply.i16()?);
-    ensure(code == 0, || format!("ConsumerGroupHeartbeat answered {code}"))?;
-    for _ in 0..2 {
-        let len = usize::from(reply.take(1)?[0]);
-        reply.take(len.saturating_sub(1))?;
-    }
-    member.epoch = reply.i32()?;
-    Ok(())
-}
-
-/// A request of the classic protocol in its oldest flexible-free version, with the members of `many-N`.
-fn classic_join(_: usize, member: &OfMany) -> Vec<u8> {
-    let timeouts = [30_000_i32.to_be_bytes(), 60_000_i32.to_be_bytes()].concat();
-    let subscription = [&[0, 0, 0, 0, 0, 1][..], &string("t"), &bytes(&[])].concat();
-    let protocol = [&1_i32.to_be_bytes()[..], &string("range"), &bytes(&subscription)].concat();
-    let body = [string(&member.group), timeouts, string(&member.id), string("consumer"), protocol].concat();
-    frame(JOIN_GROUP, 2, 1, &body)
-}
-
-fn classic_joined(member: &mut OfMany, mut reply: Fields<'_>) -> Result<(), Fault> {
-    let (_throttle, code) = (reply.i32()?, reply.i16()?);
-    ensure(code == 0, || format!("JoinGroup answered {code}"))?;
-    member.epoch = reply.i32()?;
-    let (_protocol, _leader) = (reply.string()?, reply.string()?);
-    member.id = reply.string()?;
-    Ok(())
-}
-
-fn classic_sync(_: usize, member: &OfMany) -> Vec<u8> {
-    // Who leads assigns nothing to anybody.
-    let none = 0_i32.to_be_bytes();
-    let body = [&string(&member.group)[..], &member.epoch.to_be_bytes(), &string(&member.id), &none].concat();
-    frame(SYNC_GROUP, 1, 2, &body)
-}
-
-fn classic_heartbeat(_: usize, member: &OfMany) -> Vec<u8> {
-    let body = [&string(&member.group)[..], &member.epoch.to_be_bytes(), &string(&member.id)].concat();
-    frame(HEARTBEAT, 1, 3, &body)
-}
-
-fn fine(_: &mut OfMany, mut reply: Fields<'_>) -> Result<(), Fault> {
-    let (_throttle, code) = (reply.i32()?, reply.i16()?);
-    ensure(code == 0, || format!("answered {code}"))
-}
-
-/// 1,000 groups of ten members of each protocol: a heartbeat costs at most twice what the smallest request costs.
-pub(super) fn many_groups(scene: &Scene<'_>) -> Result<(), Fault> {
-    let plan = super::groups::plan(scene)?.with("socket.listen.backlog.size", "1024");
-    // Sessions that a slow machine does not end, and targets that do not wait for a clock.
-    let plan = plan.with("group.consumer.session.timeout.ms", "60000");
-    let node = plan.with("group.consumer.assignment.interval.ms", "0").start(scene)?;
-    await_coordinator(&node)?;
-    let pid = node.running.pid();
-    let mut classic = Many::new(&node.address, "classic")?;
-    classic.round(classic_join, classic_joined).during("joins")?;
-    classic.round(classic_sync, fine).during("syncs")?;
-    let mut modern = Many::new(&node.address, "modern")?;
-    // Each that joins begins an epoch, so the first ones arrive with their second heartbeat.
-    (0..3).try_for_each(|_| modern.round(modern_heartbeat, modern_answer)).during("joins")?;
-    let ticks = |rounds: &mut dyn FnMut() -> Result<(), Fault>| {
-        let before = cpu_ticks(pid)?;
-        (0..GROUP_ROUNDS).try_for_each(|_| rounds())?;
-        Ok::<u64, Fault>(cpu_ticks(pid)? - before)
-    };
-    let smallest = ticks(&mut || classic.round(|_, _| frame(API_VERSIONS, 0, 4, &[]), |_, _| Ok(())))?;
-    let heartbeats = ticks(&mut || classic.round(classic_heartbeat, fine))?;
-    let moderns = ticks(&mut || modern.round(modern_heartbeat, modern_answer))?;
-    let each = |ticks: u64| ticks as f64 * 10_000.0 / (GROUP_ROUNDS * GROUPS * MEMBERS_OF_EACH) as f64;
-    let (classics, consumers, api) = (each(heartbeats), each(moderns), each(smallest));
-    scene.figure(&format!(
-        "CPU of {GROUPS} groups of {MEMBERS_OF_EACH}: {classics:.2} us a Heartbeat, {consumers:.2} us a ConsumerGroupHeartbeat, {api:.2} us an ApiVersions"
-    ));
-    ensure(heartbeats.max(moderns) <= 2 * smallest + 5 || node.kind == Kind::Kafka, || {
-        format!("{heartbeats} and {moderns} ticks for heartbeats, {smallest} for as many ApiVersions")
     })?;
     node.stop()
 }

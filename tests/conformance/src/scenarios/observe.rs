@@ -1,7 +1,9 @@
 //! The opt-in HTTP listener: metrics that move, and health.
 
+use crate::members::{Ends, Member, has_reached, java};
 use conformance::fault::{During, Fault, ensure};
 use conformance::node::Kind;
+use conformance::process::{CLIENT_DEADLINE, now};
 use conformance::rig::Scene;
 use conformance::wire::{api_versions, connect};
 use std::io::{Read, Write};
@@ -24,12 +26,90 @@ fn sample(text: &str, holds: &[&str]) -> f64 {
     lines.filter_map(|line| line.rsplit_once(' ').and_then(|(_, value)| value.parse::<f64>().ok())).sum()
 }
 
-pub(super) fn metrics_and_health(scene: &Scene<'_>) -> Result<(), Fault> {
-    if scene.rig.target == Kind::Kafka {
-        return Err(Fault::Skipped("Kafka has no HTTP listener".to_owned()));
+/// The text of a node's metrics, once a condition holds.
+fn until(address: &str, what: &str, holds: impl Fn(&str) -> bool) -> Result<String, Fault> {
+    let until = now() + CLIENT_DEADLINE;
+    loop {
+        let (_, text) = get(address, "/metrics")?;
+        if holds(&text) {
+            return Ok(text);
+        }
+        ensure(now() < until, || format!("{what}:\n{text}"))?;
     }
-    let free =
-        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).during("a free port")?.to_string();
+}
+
+/// An address that nobody listens on.
+fn free() -> Result<String, Fault> {
+    let listener = TcpListener::bind("127.0.0.1:0").during("a free port")?;
+    listener.local_addr().during("a free port").map(|address| address.to_string())
+}
+
+fn only_thalweg(scene: &Scene<'_>) -> Result<(), Fault> {
+    match scene.rig.target {
+        Kind::Kafka => Err(Fault::Skipped("Kafka has no HTTP listener".to_owned())),
+        Kind::Thalweg => Ok(()),
+    }
+}
+
+/// Groups of both protocols come, commit, go and are deleted, and the metrics follow them.
+pub(super) fn metrics_of_groups(scene: &Scene<'_>) -> Result<(), Fault> {
+    only_thalweg(scene)?;
+    let free = free()?;
+    let node = super::groups::plan(scene)?.with("thalweg.metrics.listen", &free).start(scene)?;
+    scene.java(|java| {
+        java.peer(&["create", &node.address, "t", "2", "1"])?;
+        java.peer(&["produce-rich", &node.address, "t", "2", "100", "none"])
+    })?;
+    let groups =
+        |text: &str, kind: &str, state: &str| sample(text, &[&format!("thalweg_{kind}_groups{{state=\"{state}\"}}")]);
+    for (name, kind) in [("java-range", "classic"), ("java-consumer", "consumer")] {
+        let member = Member::start(scene, &java(name), (&node.address, name, "t"), 1, &[])?;
+        let ends: Ends = [(0, 50), (1, 50)].into();
+        member.until(scene, "commit of the end", |lines| has_reached(lines, &ends).then_some(()))?;
+        let text = until(&free, "a stable group", |text| groups(text, kind, "Stable") == 1.0)?;
+        let rebalances = sample(&text, &[&format!("thalweg_group_rebalances_total{{type=\"{kind}\"}}")]);
+        ensure(rebalances >= 1.0, || format!("{rebalances} rebalances of a group of {kind}:\n{text}"))?;
+        member.leave(scene)?;
+        until(&free, "an empty group", |text| {
+            groups(text, kind, "Empty") == 1.0 && groups(text, kind, "Stable") == 0.0
+        })?;
+    }
+    let (_, text) = get(&free, "/metrics")?;
+    let of = |name: &str| sample(&text, &[&format!("thalweg_{name}")]);
+    ensure(of("group_offsets ") == 4.0 && of("offset_commits_total ") >= 4.0, || format!("four offsets:\n{text}"))?;
+    ensure(of("group_coordinator_partitions{state=\"active\"}") == 5.0, || format!("five partitions:\n{text}"))?;
+    for histogram in ["load", "append", "commit"] {
+        ensure(of(&format!("group_coordinator_{histogram}_seconds_count ")) >= 1.0, || {
+            format!("{histogram}:\n{text}")
+        })?;
+    }
+    let args = ["--bootstrap-server", &node.address, "--delete", "--group", "java-range"];
+    scene.java(|java| java.tool(super::admin::GROUPS_TOOL, &args))?;
+    until(&free, "a deleted group", |text| {
+        groups(text, "classic", "Empty") == 0.0 && sample(text, &["thalweg_offset_deletions_total "]) == 2.0
+    })?;
+    node.stop()
+}
+
+/// A log dir whose disk has less room than is reserved is told of.
+pub(super) fn full_log_dirs(scene: &Scene<'_>) -> Result<(), Fault> {
+    only_thalweg(scene)?;
+    // With an exbibyte in reserve every disk is nearly full, and none with nothing in reserve.
+    for (reserve, full) in [((1_i64 << 60).to_string(), 1.0), ("0".to_owned(), 0.0)] {
+        let free = free()?;
+        let plan = scene.plan()?.with("thalweg.disk.reserve.bytes", &reserve);
+        let node = plan.with("thalweg.metrics.listen", &free).start(scene)?;
+        until(&free, &format!("with {reserve} bytes in reserve"), |text| {
+            sample(text, &["thalweg_full_log_dirs "]) == full
+        })?;
+        node.stop()?;
+    }
+    Ok(())
+}
+
+pub(super) fn metrics_and_health(scene: &Scene<'_>) -> Result<(), Fault> {
+    only_thalweg(scene)?;
+    let free = free()?;
     let node = scene.plan()?.with("thalweg.metrics.listen", &free).start(scene)?;
     for path in ["/healthz", "/readyz"] {
         let (status, body) = get(&free, path)?;

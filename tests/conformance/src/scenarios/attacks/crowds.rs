@@ -72,7 +72,7 @@ fn is_closed(stream: &mut TcpStream, wait: Duration) -> bool {
 
 /// Ten thousand connections that have each asked once and then keep quiet.
 pub(in super::super) fn s13_ten_thousand_connections(scene: &Scene<'_>) -> Result<(), Fault> {
-    let connections = raise_files(scene)?;
+    let connections = raise_files(scene, CONNECTIONS)?;
     let siege = Siege::lay(scene, scene.plan()?)?;
     let before = resident_kib(&siege.node)?;
     let started = now();
@@ -98,18 +98,18 @@ pub(in super::super) fn s13_ten_thousand_connections(scene: &Scene<'_>) -> Resul
     siege.lift(scene, "ten thousand connections", bound + (16 << 10))
 }
 
-/// Raises how many files this process, and the node that it starts, may open; how many connections fit.
-fn raise_files(scene: &Scene<'_>) -> Result<u64, Fault> {
+/// Raises how many files this process, and the node that it starts, may open; how many of the wanted connections fit.
+pub(in super::super) fn raise_files(scene: &Scene<'_>, connections: u64) -> Result<u64, Fault> {
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.unwrap_or(u64::MAX);
-    let wanted = (CONNECTIONS + OTHER_FILES).min(most);
+    let wanted = (connections + OTHER_FILES).min(most);
     if limit.current.is_some_and(|current| current < wanted) {
         let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
         raised.map_err(|error| Fault::Failed(format!("raising the limit of open files to {wanted}: {error}")))?;
     }
     let fit = wanted.saturating_sub(OTHER_FILES);
-    if fit < CONNECTIONS {
-        let why = format!("this machine lets a process open {most} files: {fit} connections instead of {CONNECTIONS}");
+    if fit < connections {
+        let why = format!("this machine lets a process open {most} files: {fit} connections instead of {connections}");
         scene.skipped.borrow_mut().push(("all_of_them".to_owned(), why));
     }
     Ok(fit)
