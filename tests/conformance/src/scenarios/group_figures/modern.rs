@@ -226,7 +226,8 @@ pub(in super::super) fn many_modern_members(scene: &Scene<'_>) -> Result<(), Fau
     grow(&node.address)?;
     let first = until_epoch_ends(&mut members)?;
     let (rounds, took) = settle(&mut members, GROWN).during("the topic grows")?;
-    let began = format!("the topic grows, {} ms until the target is there, {MEMBERS} members get more", first.as_millis());
+    let began =
+        format!("the topic grows, {} ms until the target is there, {MEMBERS} members get more", first.as_millis());
     show(&began, (rounds, took));
     ensure(rounds == 1 || node.kind == Kind::Kafka, || format!("{rounds} rounds where nobody gives anything up"))?;
 

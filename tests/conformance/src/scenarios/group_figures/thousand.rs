@@ -187,6 +187,8 @@ fn fine(_: &mut OfMany, mut reply: Fields<'_>) -> Result<(), Fault> {
 pub(in super::super) fn many_groups(scene: &Scene<'_>) -> Result<(), Fault> {
     let pace = Pace::wanted();
     let plan = super::super::groups::plan(scene)?.with("socket.listen.backlog.size", "1024");
+    // On connections of their own members of a group are not heard one right after the other, and all of them are to join the first generation.
+    let plan = plan.with("group.initial.rebalance.delay.ms", "3000");
     // Sessions that a slow machine does not end, and targets that do not wait for a clock.
     let plan = plan.with("group.consumer.session.timeout.ms", "60000");
     let node = plan.with("group.consumer.assignment.interval.ms", "0").start(scene)?;
