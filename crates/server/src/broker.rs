@@ -4,7 +4,7 @@ use crate::cold_reads::ColdReads;
 use crate::committer::Committer;
 use crate::coordinator::GroupCoordinator;
 use crate::flusher::Flusher;
-use crate::partition::Partition;
+use crate::partition::{Partition, Signal};
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::MetadataQuorum;
@@ -22,7 +22,6 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use storage::{DiskError, LogDir, Space, WriteAhead};
 use telemetry::Metrics;
-use tokio::sync::Notify;
 
 /// The client id under which Kafka's own tools may write to internal topics.
 pub(crate) const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -178,12 +177,12 @@ impl Broker {
     }
 
     /// Waits for `signal` until `deadline`; false when the deadline came first.
-    pub(crate) async fn wait(&self, signal: &Notify, deadline: Monotonic) -> bool {
+    pub(crate) async fn wait(&self, signal: &Signal, deadline: Monotonic) -> bool {
         let left = deadline.since(self.clock.monotonic());
         if left.is_zero() {
             return false;
         }
-        tokio::time::timeout(left, signal.notified()).await.is_ok()
+        tokio::time::timeout(left, signal.told()).await.is_ok()
     }
 
     /// Lets the controller decide, and waits until its records are committed and published.

@@ -124,9 +124,18 @@ impl Committer {
 
     /// Asks for `member` to be made durable with the next round. The caller keeps a mark so that a member is queued once.
     pub(crate) fn enqueue(&self, member: Arc<dyn Commit>) {
+        self.enqueue_all(vec![member]);
+    }
+
+    /// As [`Committer::enqueue`], of several that shall not be parted by rounds.
+    pub(crate) fn enqueue_all(&self, members: Vec<Arc<dyn Commit>>) {
         let mut queue = self.queue.lock();
         let wake = queue.dirty.is_empty();
-        queue.dirty.push(member);
+        if wake {
+            queue.dirty = members;
+        } else {
+            queue.dirty.extend(members);
+        }
         drop(queue);
         if wake {
             self.woken.notify_one();

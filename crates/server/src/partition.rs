@@ -4,6 +4,7 @@
 //! durability promises; waiters are woken after the lock is released. It does not know requests or responses.
 
 mod read;
+mod waiters;
 
 use crate::committer::{Commit, Committer};
 use crate::room::Room;
@@ -17,10 +18,10 @@ use std::sync::{Arc, Weak};
 use storage::{
     AppendError, Appended, Deletion, DiskError, FlushTicket, Log, LogConfig, OffsetCheckpoint, ReadError, SyncTicket,
 };
-use tokio::sync::Notify;
 
 pub(crate) use read::{ReadOutcome, ReadRequest};
 pub(crate) use replication::Isolation;
+pub(crate) use waiters::{Signal, Together};
 
 /// A partition that this node has a replica of.
 pub(crate) struct Partition {
@@ -39,6 +40,15 @@ pub(crate) trait Observer: Send + Sync {
     fn high_watermark(&self, offset: Offset);
     /// The partition's log takes nothing more.
     fn failed(&self);
+}
+
+/// Who asks for the commit of what is appended with acks=all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    /// The append itself.
+    Append,
+    /// Its caller, when it has appended everything that it has: see [`Together`].
+    Caller,
 }
 
 /// How a partition stands in its committer's queue.
@@ -63,9 +73,9 @@ struct State {
     queued: Queued,
     deleted: bool,
     /// Requests that wait for the high watermark to reach an offset.
-    commits: Vec<(Offset, Arc<Notify>)>,
+    commits: Vec<(Offset, Arc<Signal>)>,
     /// Requests that wait for anything new to read.
-    readers: Vec<Arc<Notify>>,
+    readers: Vec<Arc<Signal>>,
     /// The coordinator's shard that writes here, if any.
     observer: Option<Weak<dyn Observer>>,
 }
@@ -81,7 +91,7 @@ impl State {
     }
 
     /// Those whom a moved high watermark wakes.
-    fn woken(&mut self) -> Vec<Arc<Notify>> {
+    fn woken(&mut self) -> Vec<Arc<Signal>> {
         let reached = self.leader.high_watermark();
         let mut woken = std::mem::take(&mut self.readers);
         self.commits.retain(|(offset, signal)| {
@@ -94,15 +104,15 @@ impl State {
         woken
     }
 
-    fn all_waiters(&mut self) -> Vec<Arc<Notify>> {
+    fn all_waiters(&mut self) -> Vec<Arc<Signal>> {
         let mut woken = std::mem::take(&mut self.readers);
         woken.extend(self.commits.drain(..).map(|(_, signal)| signal));
         woken
     }
 }
 
-fn wake(signals: Vec<Arc<Notify>>) {
-    signals.iter().for_each(|signal| signal.notify_one());
+fn wake(signals: Vec<Arc<Signal>>) {
+    signals.iter().for_each(|signal| signal.tell());
 }
 
 fn offline(error: &DiskError) -> Refusal {
@@ -154,7 +164,8 @@ impl Partition {
         }
     }
 
-    /// Appends a producer's validated batch, unless the disk is nearly full.
+    /// Appends a producer's validated batch, unless the disk is nearly full. With acks=all nothing is committed before the caller waits for
+    /// it: [`Partition::wait_committed`].
     pub(crate) fn append_produced(
         self: &Arc<Self>,
         batch: &ValidBatch<'_>,
@@ -162,11 +173,17 @@ impl Partition {
         now: Timestamp,
     ) -> Result<Appended, Refusal> {
         self.room.take(batch.header().size)?;
-        self.append(batch, acks, now)
+        self.append(batch, acks, Asks::Caller, now)
     }
 
     /// Appends a validated batch.
-    fn append(self: &Arc<Self>, batch: &ValidBatch<'_>, acks: i16, now: Timestamp) -> Result<Appended, Refusal> {
+    fn append(
+        self: &Arc<Self>,
+        batch: &ValidBatch<'_>,
+        acks: i16,
+        asks: Asks,
+        now: Timestamp,
+    ) -> Result<Appended, Refusal> {
         let mut state = self.state.lock();
         state.leader.check(LeaderEpoch::NONE)?;
         let least = usize::try_from(state.config.min_insync_replicas).unwrap_or(1);
@@ -191,7 +208,10 @@ impl Partition {
         let end = state.log.log_end();
         let woken = if state.leader.on_appended(end) { state.woken() } else { Vec::new() };
         let is_waited_for = acks == -1 || !state.commits.is_empty() || !state.readers.is_empty();
-        let enqueue = state.queue(if is_waited_for { Queued::Now } else { Queued::Later });
+        let enqueue = match asks {
+            Asks::Caller if acks == -1 => Queued::No,
+            _ => state.queue(if is_waited_for { Queued::Now } else { Queued::Later }),
+        };
         drop(state);
         self.enqueue(enqueue);
         wake(woken);
@@ -211,7 +231,7 @@ impl Partition {
         let batch = ValidBatch::internal(bytes).map_err(|error| {
             Refusal::new(ErrorCode::UnknownServerError, format!("a batch of the node's own: {error}"))
         })?;
-        let appended = self.append(&batch, -1, now)?;
+        let appended = self.append(&batch, -1, Asks::Append, now)?;
         Ok(appended.last_offset.plus(1))
     }
 
@@ -259,8 +279,13 @@ impl Partition {
         Ok(false)
     }
 
-    /// As [`Partition::is_committed`]; when it has not, `signal` is notified once it may have.
-    pub(crate) fn wait_committed(self: &Arc<Self>, needed: Offset, signal: &Arc<Notify>) -> Result<bool, Refusal> {
+    /// As [`Partition::is_committed`]; when it has not, `signal` is told once it may have, and the commit is asked for with `together`.
+    pub(crate) fn wait_committed(
+        self: &Arc<Self>,
+        needed: Offset,
+        signal: &Arc<Signal>,
+        together: &mut Together,
+    ) -> Result<bool, Refusal> {
         let mut state = self.state.lock();
         let committed = self.committed(&state, needed)?;
         let mut enqueue = Queued::No;
@@ -269,12 +294,14 @@ impl Partition {
             enqueue = state.queue(Queued::Now);
         }
         drop(state);
-        self.enqueue(enqueue);
+        if enqueue != Queued::No {
+            together.add(self);
+        }
         Ok(committed)
     }
 
-    /// Notifies `signal` once there is more to read.
-    pub(crate) fn watch_visible(self: &Arc<Self>, signal: &Arc<Notify>) {
+    /// Tells `signal` once there is more to read.
+    pub(crate) fn watch_visible(self: &Arc<Self>, signal: &Arc<Signal>) {
         let mut state = self.state.lock();
         if !state.readers.iter().any(|known| Arc::ptr_eq(known, signal)) {
             state.readers.push(Arc::clone(signal));
@@ -285,7 +312,7 @@ impl Partition {
     }
 
     /// Takes `signal` off all lists.
-    pub(crate) fn forget(&self, signal: &Arc<Notify>) {
+    pub(crate) fn forget(&self, signal: &Arc<Signal>) {
         let mut state = self.state.lock();
         state.readers.retain(|known| !Arc::ptr_eq(known, signal));
         state.commits.retain(|(_, known)| !Arc::ptr_eq(known, signal));

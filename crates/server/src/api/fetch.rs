@@ -3,13 +3,12 @@
 
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
-use crate::partition::{Partition, ReadOutcome, ReadRequest};
+use crate::partition::{Partition, ReadOutcome, ReadRequest, Signal};
 use base::{Monotonic, Refusal};
 use net::Reply;
 use protocol::messages::fetch_request::FetchRequest;
 use protocol::messages::fetch_response::FetchResponse;
 use std::sync::Arc;
-use tokio::sync::Notify;
 
 mod plan;
 mod respond;
@@ -89,7 +88,7 @@ fn read_one(plan: &Plan, target: &Target, left: usize, nothing_yet: bool) -> Res
 }
 
 async fn wait_for_bytes(broker: &Broker, plan: &Plan, deadline: Monotonic) -> Attempt {
-    let signal = Arc::new(Notify::new());
+    let signal = Arc::new(Signal::default());
     let watched: Vec<&Arc<Partition>> =
         plan.targets.iter().filter_map(|target| target.partition.as_ref().ok()).collect();
     let _watch = Watch { watched: &watched, signal: &signal };
@@ -109,7 +108,7 @@ async fn wait_for_bytes(broker: &Broker, plan: &Plan, deadline: Monotonic) -> At
 /// Takes the signal off the partitions' lists however the wait ends, also when the connection closes.
 struct Watch<'w> {
     watched: &'w [&'w Arc<Partition>],
-    signal: &'w Arc<Notify>,
+    signal: &'w Arc<Signal>,
 }
 
 impl Drop for Watch<'_> {

@@ -3,7 +3,7 @@
 
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
-use crate::partition::Partition;
+use crate::partition::{Partition, Signal, Together};
 use crate::session::Session;
 use base::{ErrorCode, Monotonic, Offset, Refusal};
 use net::Reply;
@@ -14,7 +14,6 @@ use protocol::messages::produce_response::{
 use protocol::wire::Records;
 use std::borrow::Cow;
 use std::sync::Arc;
-use tokio::sync::Notify;
 
 /// The first version whose batches may be zstd (KIP-110).
 const ZSTD_SINCE: i16 = 7;
@@ -90,8 +89,11 @@ fn answer(
     let deadline = broker.clock.monotonic().plus_millis(i64::from(request.timeout_ms));
     let broker = Arc::clone(broker);
     let mut response = response.into_owned();
+    let (signal, mut refused) = (Arc::new(Signal::default()), Vec::new());
+    let open = join(pending, &signal, &mut refused);
     Reply::Later(Box::pin(async move {
-        for (ack, refusal) in wait_for_acks(&broker, pending, deadline).await {
+        wait_for_acks(&broker, open, &signal, deadline, &mut refused).await;
+        for (ack, refusal) in refused {
             let answer = &mut response.responses[ack.topic].partition_responses[ack.index];
             answer.error_code = refusal.code.code();
             answer.error_message = Some(refusal.message);
@@ -101,36 +103,56 @@ fn answer(
     }))
 }
 
-/// Waits until every batch is committed or `deadline`; returns those that were not, with the reason.
+/// Asks for the commit of every batch that still needs it, of all of them at once, and returns these: `signal` wakes once each of them may be
+/// committed. Adds what never will be to `refused`, with the reason.
+fn join(pending: Vec<PendingAck>, signal: &Arc<Signal>, refused: &mut Vec<(PendingAck, Refusal)>) -> Vec<PendingAck> {
+    signal.expect(pending.len());
+    let mut together = Together::default();
+    let mut open = Vec::new();
+    for ack in pending {
+        match ack.partition.wait_committed(ack.needed, signal, &mut together) {
+            Ok(false) => {
+                open.push(ack);
+                continue;
+            }
+            Ok(true) => {}
+            Err(refusal) => refused.push((ack, refusal)),
+        }
+        signal.tell();
+    }
+    open
+}
+
+/// Waits until every batch is committed or `deadline`; adds those that were not to `refused`.
 async fn wait_for_acks(
     broker: &Broker,
-    mut pending: Vec<PendingAck>,
+    mut open: Vec<PendingAck>,
+    signal: &Arc<Signal>,
     deadline: Monotonic,
-) -> Vec<(PendingAck, Refusal)> {
-    let signal = Arc::new(Notify::new());
-    let mut refused = Vec::new();
-    loop {
-        let mut open = Vec::new();
-        for ack in pending {
-            match ack.partition.wait_committed(ack.needed, &signal) {
-                Ok(true) => {}
-                Ok(false) => open.push(ack),
-                Err(refusal) => refused.push((ack, refusal)),
-            }
+    refused: &mut Vec<(PendingAck, Refusal)>,
+) {
+    while !open.is_empty() {
+        if !broker.wait(signal, deadline).await {
+            refused.extend(open.into_iter().filter_map(|ack| too_late(ack, signal)));
+            return;
         }
-        if open.is_empty() {
-            return refused;
-        }
-        if !broker.wait(&signal, deadline).await {
-            for ack in open {
-                ack.partition.forget(&signal);
-                let why = "the batch was appended but not confirmed within the request's timeout; it may still become visible";
-                refused.push((ack, Refusal::new(ErrorCode::RequestTimedOut, why)));
-            }
-            return refused;
-        }
-        pending = open;
+        open = join(open, signal, refused);
     }
+}
+
+/// The batch with the reason why it is not confirmed, unless it was just committed, while others of its request were not.
+fn too_late(ack: PendingAck, signal: &Arc<Signal>) -> Option<(PendingAck, Refusal)> {
+    ack.partition.forget(signal);
+    let refusal = match ack.partition.is_committed(ack.needed) {
+        Ok(true) => return None,
+        Ok(false) => {
+            let why =
+                "the batch was appended but not confirmed within the request's timeout; it may still become visible";
+            Refusal::new(ErrorCode::RequestTimedOut, why)
+        }
+        Err(refusal) => refusal,
+    };
+    Some((ack, refusal))
 }
 
 /// Why nothing of the request is appended, when it holds transactional batches: the producer of one names its transactional id, and

@@ -1,4 +1,4 @@
-use super::{Partition, log_config};
+use super::{Asks, Partition, Signal, Together, log_config};
 use crate::committer::{Commit, Committer, LAG_MS_MAX, ManualClock};
 use crate::room::Room;
 use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, TopicPartition};
@@ -6,8 +6,10 @@ use config::TopicConfig;
 use record::{BatchBuilder, BatchOptions, NewRecord, ValidBatch};
 use replication::Leader;
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use storage::{Disk, FaultyMemDisk, Log, LogOptions, OffsetCheckpoint, commit};
 
 /// A partition of topic `t` that this node leads, on a disk in memory.
@@ -129,7 +131,7 @@ fn what_acks_1_wrote_is_committed_once_somebody_waits_for_it_or_the_bound_is_rea
     let partition = partition(&disk, &committer, 0);
     let append = |acks| {
         let bytes = batch();
-        partition.append(&ValidBatch::internal(&bytes).unwrap(), acks, Timestamp(0)).unwrap();
+        partition.append(&ValidBatch::internal(&bytes).unwrap(), acks, Asks::Append, Timestamp(0)).unwrap();
     };
     append(1);
     assert!(!round(&disk, &committer), "nobody waits");
@@ -144,7 +146,8 @@ fn what_acks_1_wrote_is_committed_once_somebody_waits_for_it_or_the_bound_is_rea
     append(1);
     assert!(round(&disk, &committer));
     append(1);
-    assert_eq!(partition.wait_committed(Offset(4), &Arc::default()), Ok(false));
+    let waits = partition.wait_committed(Offset(4), &Arc::default(), &mut Together::default());
+    assert_eq!(waits, Ok(false));
     append(-1);
     assert!(round(&disk, &committer));
     assert_eq!(partition.high_watermark(), Offset(5));
@@ -180,4 +183,52 @@ fn durability_of_a_topic_may_change_while_it_is_written() {
     assert_eq!(partition.high_watermark(), Offset(2));
     assert!(round(&disk, &committer));
     assert_eq!(partition.high_watermark(), Offset(3));
+}
+
+#[test]
+fn a_request_to_many_partitions_is_committed_in_one_round_and_woken_once() {
+    let disk = FaultyMemDisk::new(1);
+    disk.create_dir(Path::new("/d")).unwrap();
+    let committer = Arc::new(Committer::new(Arc::new(ManualClock::default())));
+    let all: Vec<_> = (0..5).map(|index| partition(&disk, &committer, index)).collect();
+    let bytes = batch();
+    let batch = ValidBatch::internal(&bytes).unwrap();
+    for partition in &all {
+        partition.append_produced(&batch, -1, Timestamp(0)).unwrap();
+        assert!(!round(&disk, &committer), "who appends has not said that this is all");
+    }
+    let (signal, mut together) = (Arc::new(Signal::default()), Together::default());
+    signal.expect(all.len());
+    for partition in &all {
+        assert_eq!(partition.wait_committed(Offset(1), &signal, &mut together), Ok(false));
+    }
+    assert!(!round(&disk, &committer));
+    drop(together);
+    let mut told = std::pin::pin!(signal.told());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(told.as_mut().poll(&mut cx).is_pending());
+    let mut begun = committer.begin().expect("all are asked for");
+    begun.sync(&|tickets| {
+        assert_eq!(tickets.len(), all.len());
+        Ok(())
+    });
+    committer.finish(begun, &|error| panic!("{error}"));
+    assert!(told.as_mut().poll(&mut cx).is_ready());
+    assert!(all.iter().all(|partition| partition.is_committed(Offset(1)) == Ok(true)));
+}
+
+#[test]
+fn a_signal_wakes_when_the_last_has_told() {
+    let (signal, mut cx) = (Signal::default(), Context::from_waker(Waker::noop()));
+    let mut woken = || std::pin::pin!(signal.told()).poll(&mut cx).is_ready();
+    signal.tell();
+    assert!(woken(), "nobody else is awaited");
+    signal.expect(3);
+    signal.tell();
+    signal.tell();
+    assert!(!woken());
+    signal.tell();
+    assert!(woken() && !woken());
+    signal.tell();
+    assert!(woken(), "and whoever tells after that");
 }
