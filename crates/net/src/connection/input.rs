@@ -13,7 +13,8 @@ use tokio::time::{Duration, Instant};
 
 /// The size before every frame.
 const SIZE_BYTES: usize = 4;
-/// One read takes at most this much when the size of the next frame is not known.
+/// One read takes at most this much when the size of the next frame is not known. Bytes of several frames in one read save calls and,
+/// more than that, wakes of the sender: it hears of all of them at once.
 const READ_BYTES_MAX: usize = 256 * 1024;
 /// A frame that takes longer than the idle limit must arrive at least this fast (S03).
 const BYTES_PER_SECOND_MIN: u64 = 1024;
@@ -37,13 +38,23 @@ pub(crate) struct Input<P> {
     frame_bytes_max: usize,
     /// Of the frame handled last, with its size: the next one is likely as long, and then one read brings it whole.
     last_frame_bytes: usize,
+    /// What the next read takes beyond that, since the last ones filled their room.
+    read_bytes: usize,
     /// Since when the first frame in the buffer has been incomplete.
     partial_since: Option<Instant>,
 }
 
 impl<P: Pool> Input<P> {
     pub(crate) fn new(pool: P, frame_bytes_max: usize) -> Self {
-        Self { pool, buffer: Vec::new(), start: 0, frame_bytes_max, last_frame_bytes: 0, partial_since: None }
+        Self {
+            pool,
+            buffer: Vec::new(),
+            start: 0,
+            frame_bytes_max,
+            last_frame_bytes: 0,
+            read_bytes: BUFFER_BYTES,
+            partial_since: None,
+        }
     }
 
     /// The bytes of a frame that [`Input::next_frame`] gave.
@@ -113,6 +124,7 @@ impl<P: Pool> Input<P> {
         match read {
             Poll::Ready(Ok(0)) => Ok(Received::End),
             Poll::Ready(Ok(bytes)) => {
+                self.adapt(bytes, room);
                 self.partial_since.get_or_insert_with(Instant::now);
                 Ok(Received::Bytes(bytes))
             }
@@ -121,6 +133,15 @@ impl<P: Pool> Input<P> {
                 self.release();
                 Ok(Received::Nothing)
             }
+        }
+    }
+
+    /// Lets the next read be larger when this one found all that it had room for, and smaller when it found little.
+    fn adapt(&mut self, bytes: usize, room: usize) {
+        if bytes == room && bytes >= self.read_bytes {
+            self.read_bytes = (2 * bytes).min(READ_BYTES_MAX);
+        } else if bytes < self.read_bytes / 4 {
+            self.read_bytes = (self.read_bytes / 2).max(BUFFER_BYTES);
         }
     }
 
@@ -138,7 +159,7 @@ impl<P: Pool> Input<P> {
         }
         let held = self.buffer.len() - self.start;
         if held == 0 {
-            let wanted = self.last_frame_bytes.clamp(BUFFER_BYTES, READ_BYTES_MAX);
+            let wanted = self.last_frame_bytes.clamp(self.read_bytes, READ_BYTES_MAX);
             self.buffer.clear();
             self.start = 0;
             self.buffer.reserve(wanted);
@@ -151,9 +172,9 @@ impl<P: Pool> Input<P> {
         // The size was checked when the frame was looked for; one that is not there yet needs only a little room.
         let frame = SIZE_BYTES + self.first_size().map_err(io::Error::other)?.unwrap_or(0);
         let missing = frame.saturating_sub(held);
-        if missing <= BUFFER_BYTES {
-            self.buffer.reserve(BUFFER_BYTES);
-            return Ok(BUFFER_BYTES);
+        if missing <= self.read_bytes {
+            self.buffer.reserve(self.read_bytes);
+            return Ok(self.read_bytes);
         }
         if self.buffer.capacity() == self.buffer.len() {
             self.buffer.reserve_exact(missing.min(held.max(BUFFER_BYTES)));

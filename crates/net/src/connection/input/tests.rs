@@ -64,3 +64,40 @@ async fn s13_an_idle_connection_holds_no_buffer() {
     assert_eq!(receive(&mut input, &mut far).await, Received::Nothing);
     assert_eq!(input.buffer.capacity(), 0);
 }
+
+#[tokio::test]
+async fn a_read_takes_several_frames_once_they_come_faster_than_they_are_read() {
+    let (mut near, mut far) = pair().await;
+    let mut input = Input::new(Rc::new(BufferPool::default()), 1 << 20);
+    let frame = [&4_000_i32.to_be_bytes()[..], &[7; 4_000]].concat();
+    let mut largest = 0;
+    for _ in 0..6 {
+        near.write_all(&frame.repeat(64)).await.expect("writes");
+        let mut frames = 0;
+        while frames < 64 {
+            match receive(&mut input, &mut far).await {
+                Received::Bytes(bytes) => largest = largest.max(bytes),
+                other => {
+                    assert_eq!(other, Received::Nothing);
+                    tokio::task::yield_now().await;
+                }
+            }
+            while let Some(frame) = input.next_frame().expect("valid") {
+                assert_eq!(input.bytes(frame), [7; 4_000]);
+                frames += 1;
+            }
+            input.rest();
+        }
+    }
+    assert!(largest > 2 * BUFFER_BYTES, "at most {largest} bytes at once");
+    // One that says little again soon needs no large buffer.
+    for _ in 0..8 {
+        near.write_all(&frame[..]).await.expect("writes");
+        while receive(&mut input, &mut far).await == Received::Nothing {
+            tokio::task::yield_now().await;
+        }
+        while input.next_frame().expect("valid").is_some() {}
+        input.rest();
+    }
+    assert_eq!(input.read_bytes, BUFFER_BYTES);
+}
