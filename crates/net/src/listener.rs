@@ -67,10 +67,17 @@ impl ListenerOptions {
     }
 }
 
+/// Congestion controls of this name pace what they send with a timer of the kernel.
+const PACING: &[u8] = b"bbr";
+/// One that does not, and that every Linux has.
+const UNPACED: &[u8] = b"reno";
+
 /// A bound, listening socket.
 pub struct Listener {
     socket: std::net::TcpListener,
     options: Arc<ListenerOptions>,
+    /// What connections over a network get, see [`without_pacing`].
+    congestion_control: Option<Arc<[u8]>>,
 }
 
 impl Listener {
@@ -86,8 +93,9 @@ impl Listener {
             socket.set_recv_buffer_size(bytes)?;
         }
         socket.bind(&address.into())?;
+        let congestion_control = without_pacing(&socket);
         socket.listen(options.backlog.max(1))?;
-        Ok(Listener { socket: socket.into(), options: Arc::new(options) })
+        Ok(Listener { socket: socket.into(), options: Arc::new(options), congestion_control })
     }
 
     /// The address with its real port.
@@ -110,7 +118,8 @@ impl Listener {
         let connection_loop =
             |incoming| ConnectionLoop { incoming, options: Arc::clone(&self.options), log: Arc::clone(&log) };
         let loops = receivers.into_iter().map(connection_loop).collect();
-        (Acceptor { socket: self.socket, options: self.options, loops: senders, log }, loops)
+        let Self { socket, options, congestion_control } = self;
+        (Acceptor { socket, options, loops: senders, log, congestion_control }, loops)
     }
 }
 
@@ -127,6 +136,22 @@ pub struct Acceptor {
     options: Arc<ListenerOptions>,
     loops: Vec<mpsc::Sender<Accepted>>,
     log: Arc<LogLimit>,
+    congestion_control: Option<Arc<[u8]>>,
+}
+
+/// Makes the connections of a listener begin without pacing, where the system's congestion control paces. Between two ends on one machine
+/// there is nothing to control, while a timer for each segment costs three times what sending it does (docs/internals/hot-path.md); and who
+/// has begun to pace does not stop, so it cannot wait for the connection. Returns what connections over a network are to get back.
+fn without_pacing(socket: &socket2::Socket) -> Option<Arc<[u8]>> {
+    let name = socket.tcp_congestion().ok()?;
+    let name = name.split(|byte| *byte == 0).next().filter(|name| name.starts_with(PACING))?;
+    socket.set_tcp_congestion(UNPACED).ok().map(|()| Arc::from(name))
+}
+
+/// Whether both ends are on this machine.
+fn is_local(remote: SocketAddr, local: SocketAddr) -> bool {
+    let (remote, local) = (remote.ip().to_canonical(), local.ip().to_canonical());
+    remote.is_loopback() || remote == local
 }
 
 impl Acceptor {
@@ -176,12 +201,11 @@ impl Acceptor {
         if let Some(bytes) = self.options.send_buffer_bytes {
             socket.set_send_buffer_size(bytes)?;
         }
-        let peer = Peer {
-            id: next_connection_id(),
-            remote,
-            local: stream.local_addr()?,
-            listener: Arc::clone(&self.options.name),
-        };
+        let local = stream.local_addr()?;
+        if let Some(name) = self.congestion_control.as_ref().filter(|_| !is_local(remote, local)) {
+            socket.set_tcp_congestion(name)?;
+        }
+        let peer = Peer { id: next_connection_id(), remote, local, listener: Arc::clone(&self.options.name) };
         let target = &self.loops[turn % self.loops.len()];
         target.send(Accepted { stream, peer, slot }).await.map_err(|_| io::Error::other("its loop has ended"))
     }

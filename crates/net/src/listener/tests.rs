@@ -157,6 +157,31 @@ async fn serving<F: Future>(
         .await
 }
 
+#[test]
+fn local_connections_are_not_paced_and_others_get_what_the_system_says() {
+    let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let name = |socket: &socket2::Socket| socket.tcp_congestion().expect("Linux tells");
+    // A system without BBR has nothing that paces, and its choice is left alone.
+    let (plain, paced) = (socket(), socket());
+    plain.set_tcp_congestion(UNPACED).expect("every kernel has it");
+    assert_eq!(without_pacing(&plain), None);
+    if paced.set_tcp_congestion(PACING).is_ok() {
+        assert_eq!(without_pacing(&paced).as_deref(), Some(PACING));
+        assert!(name(&paced).starts_with(UNPACED));
+    }
+    let local = "10.0.0.1:9092".parse().expect("an address");
+    for (remote, expected) in [
+        ("127.0.0.1:5", true),
+        ("10.0.0.1:5", true),
+        ("[::ffff:10.0.0.1]:5", true),
+        ("[::1]:5", true),
+        ("10.0.0.2:5", false),
+        ("[2001:db8::1]:5", false),
+    ] {
+        assert_eq!(is_local(remote.parse().expect("an address"), local), expected, "{remote}");
+    }
+}
+
 #[tokio::test]
 async fn replies_leave_in_the_order_of_requests_though_an_early_one_is_late() {
     let service = Rc::new(Script::default());
