@@ -294,6 +294,14 @@ impl<E: IndexEntry> Index<E> {
         Ok(found.checked_sub(1).map(|at| self.page.1[at]))
     }
 
+    /// The last entry before `key` and the one after it, when what is in memory tells.
+    pub(crate) fn known_around(&self, key: i64) -> Option<(E, E)> {
+        [&self.tail, &self.page.1].into_iter().find_map(|entries| {
+            let at = entries.partition_point(|entry| entry.key() < key);
+            Some((*entries.get(at.checked_sub(1)?)?, *entries.get(at)?))
+        })
+    }
+
     fn in_page(&self, holds: &impl Fn(E) -> bool) -> InPage<E> {
         let (from, entries) = &self.page;
         let found = entries.partition_point(|entry| holds(*entry));

@@ -53,6 +53,8 @@ struct Shared {
     struck: u64,
     /// Writes, syncs and changes of names so far.
     operations: u64,
+    /// Reads so far.
+    reads: u64,
     /// Before which of them the power is cut.
     cut_at: Option<u64>,
     /// The disk that the cut left.
@@ -101,6 +103,7 @@ impl Shared {
             faults: Vec::new(),
             struck: 0,
             operations: 0,
+            reads: 0,
             cut_at: None,
             cut: None,
             room: ROOM,
@@ -247,6 +250,12 @@ impl FaultyMemDisk {
         hold(&self.shared).operations
     }
 
+    /// Reads so far.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        hold(&self.shared).reads
+    }
+
     /// The disk as it is found after a power cut now: synced names with their synced bytes, and any part of what was not synced.
     #[must_use]
     pub fn crash(&self) -> FaultyMemDisk {
@@ -280,6 +289,7 @@ impl DiskFile for MemFile {
         if shared.strikes(&[DiskFault::Read]).is_some() {
             return Err(eio("read"));
         }
+        shared.reads += 1;
         let live = &shared.files[self.number].live;
         let from = usize::try_from(position).map_err(io::Error::other)?.min(live.len());
         let len = buf.len().min(live.len() - from);

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Bytes read at a time while looking for a batch.
 const SCAN: usize = 4 * 1024;
+/// Entries of an index that are at least this far apart stand for a batch each, as long as the interval was not set larger.
+const LARGE: u64 = 4 * SCAN as u64;
 
 /// Bytes at the end of the log that count as recent.
 const RECENT_BYTES: u64 = 4 << 20;
@@ -243,7 +245,30 @@ impl Segment {
 
     /// The batch that holds `offset`, or the first one after it.
     pub(crate) fn locate(&mut self, disk: &dyn Disk, dir: &Path, offset: Offset) -> Result<Option<Located>, ReadError> {
+        if let Some(found) = self.locate_large(disk, dir, offset)? {
+            return Ok(Some(found));
+        }
         self.search(disk, dir, offset, |header| header.last_offset() >= offset)
+    }
+
+    /// The batch that holds `offset`, where entries lie so far apart that each stands for one batch: the one before need not be read. The
+    /// index is believed when it names that very batch.
+    fn locate_large(&mut self, disk: &dyn Disk, dir: &Path, offset: Offset) -> Result<Option<Located>, ReadError> {
+        let Some((before, entry)) = self.offsets.known_around(offset.0 - self.base.0) else { return Ok(None) };
+        let (Ok(from), Ok(position)) = (u64::try_from(before.position), u64::try_from(entry.position)) else {
+            return Ok(None);
+        };
+        if position.saturating_sub(from) < LARGE {
+            return Ok(None);
+        }
+        let last = Offset(self.base.0 + i64::from(entry.relative_offset));
+        match self.scan(disk, dir, position, |_| true) {
+            Ok(found) => {
+                Ok(found.filter(|batch| batch.header.base_offset <= offset && batch.header.last_offset() == last))
+            }
+            Err(ReadError::Disk(error)) => Err(error.into()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// The first batch for which `wanted` holds, none of which lies before the one with `offset`. An index has no checksum: it is

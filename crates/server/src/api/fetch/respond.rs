@@ -78,7 +78,7 @@ fn push(response: &mut FetchResponse<'static>, target: &Target, data: PartitionD
     let mut topic = FetchableTopicResponse { partitions: vec![data], ..FetchableTopicResponse::default() };
     match &target.key.0 {
         SessionTopic::Id(id) => topic.topic_id = *id,
-        SessionTopic::Name(name) => topic.topic = Cow::Owned(name.to_string()),
+        SessionTopic::Name(name) => topic.topic = Cow::Owned(String::from(&**name)),
     }
     response.responses.push(topic);
 }

@@ -213,6 +213,42 @@ fn found_by_fuzzing_a_base_offset_beyond_its_segment_is_damage() {
 }
 
 #[test]
+fn large_batches_are_found_by_their_own_entry_unless_it_is_damaged() {
+    let disk = FaultyMemDisk::new(1);
+    disk.create_dir(Path::new("/d")).unwrap();
+    let config = LogConfig::default();
+    let mut log = Log::create(Arc::new(disk.clone()), LogOptions { config, ..options(false) }).unwrap();
+    for _ in 0..12 {
+        append(&mut log, 2, 10_000);
+    }
+    let find = |log: &mut Log, offset: i64| {
+        let slice = log.read(Offset(offset), log.log_end(), 1, true).unwrap();
+        let bytes = log.read_slice(&slice).unwrap();
+        let first = Batches::new(&bytes).next().unwrap().unwrap().header.base_offset.0;
+        assert_eq!(first, offset / 2 * 2);
+    };
+    find(&mut log, 5);
+    let reads = disk.reads();
+    (6..22).for_each(|offset| find(&mut log, offset));
+    assert_eq!(disk.reads() - reads, 2 * 16, "the batch before was looked at, too");
+    sync(&disk, &mut log);
+    log.close().unwrap();
+    drop(log);
+    // Entries that name a batch which is not theirs, or no batch.
+    let path = Path::new(DIR).join("00000000000000000000.index");
+    let sound = disk.read(&path).unwrap().unwrap();
+    let (next, shifted) = (sound[4 * 8 + 4..5 * 8].to_vec(), 5_u32.to_be_bytes());
+    for damage in [&next[..], &shifted] {
+        let mut bytes = sound.clone();
+        bytes[3 * 8 + 4..4 * 8].copy_from_slice(damage);
+        disk.overwrite(&path, &bytes);
+        let options = LogOptions { config: LogConfig::default(), recovery_point: Offset(24), ..options(true) };
+        let (mut log, _) = Log::open(Arc::new(disk.clone()), options).unwrap();
+        (0..24).chain((0..24).rev()).for_each(|offset| find(&mut log, offset));
+    }
+}
+
+#[test]
 fn found_by_fuzzing_a_cut_does_not_believe_a_damaged_index() {
     let disk = FaultyMemDisk::new(1);
     let mut log = new_log(&disk);
