@@ -10,6 +10,7 @@ mod log;
 mod session;
 mod threads;
 
+use crate::connection::UNPACED;
 use conformance::fault::{During, Fault, fail};
 use conformance::process::Running;
 use log::Broker;
@@ -104,6 +105,8 @@ pub fn serve(words: &[String]) -> Result<(), Fault> {
     let disk = DISKS.iter().find(|(name, _)| name == disk).map(|(_, disk)| *disk);
     let (Some(shell), Some(disk)) = (shell, disk) else { return fail("no such ceiling") };
     let listener = TcpListener::bind(("127.0.0.1", 0)).during("binding")?;
+    // What is accepted inherits it. Pacing within one machine is work that nobody needs.
+    rustix::net::sockopt::set_tcp_congestion(&listener, UNPACED).during("TCP_CONGESTION")?;
     let address = listener.local_addr().during("binding")?;
     let broker = Arc::new(Broker::new(disk, address.port(), PathBuf::from(data))?);
     println!("ready {address}");

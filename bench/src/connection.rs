@@ -2,12 +2,15 @@
 
 use crate::wire::{CORRELATION_AT, int32};
 use conformance::fault::{During, Fault, ensure};
-use conformance::wire;
+use conformance::wire::REPLY_DEADLINE;
+use rustix::net::{AddressFamily, SocketType};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 
 /// A reply larger than this is no reply to what is asked here.
 const REPLY_BYTES_MAX: usize = 64 << 20;
+/// A congestion control without pacing, which every Linux has.
+pub const UNPACED: &str = "reno";
 /// Read at once where replies are small.
 const BUFFER: usize = 64 << 10;
 
@@ -24,7 +27,7 @@ pub struct Connection {
 impl Connection {
     /// Connects, with deadlines on both directions.
     pub fn open(address: &str) -> Result<Connection, Fault> {
-        let stream = wire::connect(address)?;
+        let stream = connect(address).during(format!("connecting to {address}"))?;
         stream.set_nodelay(true).during("TCP_NODELAY")?;
         Ok(Connection { stream, buffer: vec![0; BUFFER], from: 0, to: 0, next_sent: 0, next_due: 0 })
     }
@@ -88,6 +91,20 @@ impl Connection {
             self.buffer.resize(wanted, 0);
         }
     }
+}
+
+/// Connects without the pacing that the system's congestion control may bring: BBR's timer costs several times what sending does, and here it
+/// would be the load that pays it, and with it whoever waits for the load.
+fn connect(address: &str) -> std::io::Result<TcpStream> {
+    let mut addresses = address.to_socket_addrs()?.filter(std::net::SocketAddr::is_ipv4);
+    let address = addresses.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    rustix::net::sockopt::set_tcp_congestion(&socket, UNPACED)?;
+    rustix::net::connect(&socket, &address)?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(REPLY_DEADLINE))?;
+    stream.set_write_timeout(Some(REPLY_DEADLINE))?;
+    Ok(stream)
 }
 
 /// The sending half of a connection whose replies another thread reads.

@@ -75,7 +75,7 @@ impl Conditions {
             seconds: options.time.as_secs_f64(),
             took_seconds: 0,
             machine: machine()?,
-            kernel: said(Command::new("uname").args(["-srm"])),
+            kernel: format!("{}, TCP {}", said(Command::new("uname").args(["-srm"])), congestion_control()),
             file_system: said(
                 Command::new("findmnt").args(["-no", "FSTYPE,OPTIONS", "-T"]).arg(conformance::rig::workspace()),
             ),
@@ -94,6 +94,12 @@ impl Conditions {
 /// A courtesy to the reader: what cannot be told is said to be unknown.
 fn said(command: &mut Command) -> String {
     run(command, DEADLINE).map_or_else(|_| "unknown".to_owned(), |said| said.text().trim().to_owned())
+}
+
+/// The system's default. What paces (BBR) makes a broker that leaves it alone pay several times for what it sends.
+fn congestion_control() -> String {
+    let said = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
+    said.map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
 fn machine() -> Result<String, Fault> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// No answer asked for here is larger.
 const FRAME_BYTES_MAX: usize = 1 << 20;
 /// An answer or a closed connection is due by then.
-const REPLY_DEADLINE: Duration = Duration::from_secs(30);
+pub const REPLY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// An API of an ApiVersions reply: key, lowest version, highest version.
 pub type Row = (i16, i16, i16);
