@@ -12,7 +12,7 @@ use protocol::messages::feature_level_record::FeatureLevelRecord;
 use protocol::metadata_record::MetadataRecord;
 use raft::{SnapshotId, SnapshotWriter};
 use record::control::{Voter, VoterEndpoint, Voters};
-use server::{Environment, Network, SteppedConnection, SteppedNode};
+use server::{Environment, InTurn, Network, SteppedConnection, SteppedNode};
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -62,6 +62,7 @@ fn run(mut take: Take<'_>) {
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         disk: Arc::new(disk),
         network: Network::Frames,
+        workers: Arc::new(InTurn),
         seed: 7,
         left_out: Default::default(),
     };

@@ -31,7 +31,7 @@ fn metrics() -> String {
     format!(
         "# Metrics\n\nWhat a node tells of itself, in Prometheus' text format. Written by `cargo xtask book` from `crates/telemetry`.\n\n\
          The listener is off until `thalweg.metrics.listen` names an address, such as `127.0.0.1:9404`. It serves `/metrics`, `/healthz`\n\
-         (503 when the node cannot go on) and `/readyz` (the node serves clients; 503 until then).\n\n{}",
+         (503 when the node cannot go on) and `/readyz` (the node serves clients; 503 until then, saying how many logs are recovered).\n\n{}",
         telemetry::markdown()
     )
 }

@@ -192,7 +192,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "num.io.threads", kind: Kind::Int, default: Some("8"), valid: "[1,...]", update: Update::ClusterWide, honoured: Honoured::Yes },
     Row { name: "num.network.threads", kind: Kind::Int, default: Some("3"), valid: "[1,...]", update: Update::ClusterWide, honoured: Honoured::Yes },
     Row { name: "num.partitions", kind: Kind::Int, default: Some("1"), valid: "[1,...]", update: Update::ReadOnly, honoured: Honoured::Yes },
-    Row { name: "num.recovery.threads.per.data.dir", kind: Kind::Int, default: Some("2"), valid: "[1,...]", update: Update::ClusterWide, honoured: Honoured::NotYet },
+    Row { name: "num.recovery.threads.per.data.dir", kind: Kind::Int, default: Some("2"), valid: "[1,...]", update: Update::ClusterWide, honoured: Honoured::Yes },
     Row { name: "num.replica.alter.log.dirs.threads", kind: Kind::Int, default: None, valid: "", update: Update::ReadOnly, honoured: Honoured::NotYet },
     Row { name: "num.replica.fetchers", kind: Kind::Int, default: Some("1"), valid: "[1,...]", update: Update::ClusterWide, honoured: Honoured::NotYet },
     Row { name: "offset.metadata.max.bytes", kind: Kind::Int, default: Some("4096"), valid: "", update: Update::ReadOnly, honoured: Honoured::Yes },

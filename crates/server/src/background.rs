@@ -165,10 +165,27 @@ impl Background {
 /// Writes one of the offset checkpoints of a log dir.
 pub(crate) fn checkpoint(broker: &Broker, at: usize, name: &str) -> Result<(), DiskError> {
     let handle = &broker.log_dirs[at];
+    // Asked first: whoever publishes holds the quorum, and may wait for the checkpoint.
+    let is_metadata_dir = handle.dir.path() == broker.config.metadata_log_dir;
+    let metadata = (name == checkpoint_name::RECOVERY_POINT && is_metadata_dir).then(|| broker.quorum.recovery_point());
+    let checkpoint = handle.store_checkpoint(name, || {
+        let mut checkpoint = partitions_checkpoint(broker, at, name);
+        if let Some(offset) = metadata {
+            checkpoint.0.insert(TopicPartition::new(METADATA_TOPIC, 0), offset);
+        }
+        checkpoint
+    })?;
+    if name == checkpoint_name::LOG_START {
+        broker.partitions.in_dir(at).iter().for_each(|partition| partition.log_start_kept(&checkpoint));
+    }
+    Ok(())
+}
+
+fn partitions_checkpoint(broker: &Broker, at: usize, name: &str) -> OffsetCheckpoint {
     let mut offsets: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
-    let partitions = broker.partitions.in_dir(at);
-    for partition in &partitions {
-        let (recovery_point, high_watermark, log_start) = partition.checkpoints();
+    let open =
+        broker.partitions.in_dir(at).into_iter().map(|partition| (partition.tp.clone(), partition.checkpoints()));
+    for (tp, (recovery_point, high_watermark, log_start)) in open.chain(broker.partitions.unopened_in(at)) {
         let offset = match name {
             checkpoint_name::RECOVERY_POINT => recovery_point,
             checkpoint_name::HIGH_WATERMARK => high_watermark,
@@ -176,15 +193,7 @@ pub(crate) fn checkpoint(broker: &Broker, at: usize, name: &str) -> Result<(), D
             _ if log_start == Offset::ZERO => continue,
             _ => log_start,
         };
-        offsets.insert(partition.tp.clone(), offset);
+        offsets.insert(tp, offset);
     }
-    if name == checkpoint_name::RECOVERY_POINT && handle.dir.path() == broker.config.metadata_log_dir {
-        offsets.insert(TopicPartition::new(METADATA_TOPIC, 0), broker.quorum.recovery_point());
-    }
-    let checkpoint = OffsetCheckpoint(offsets);
-    handle.dir.store_checkpoint(name, &checkpoint)?;
-    if name == checkpoint_name::LOG_START {
-        partitions.iter().for_each(|partition| partition.log_start_kept(&checkpoint));
-    }
-    Ok(())
+    OffsetCheckpoint(offsets)
 }

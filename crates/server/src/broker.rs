@@ -10,17 +10,17 @@ use crate::producer_ids::ProducerIds;
 use crate::quorum::MetadataQuorum;
 use crate::room::Room;
 use arc_swap::ArcSwap;
-use base::{BrokerEpoch, Clock, ErrorCode, Monotonic, NodeId, ProducerId, Refusal, SeededRng, Uuid};
+use base::{BrokerEpoch, Clock, ErrorCode, Monotonic, NodeId, ProducerId, Refusal, SeededRng, TopicPartition, Uuid};
 use config::{ConfigEntry, NodeConfig, Overrides, describe_broker, describe_group, describe_topic};
 use controller::{Controller, Decision};
 use metadata::MetadataImage;
 use parking_lot::Mutex;
 use replication::FetchSessions;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
-use storage::{DiskError, LogDir, Space, WriteAhead};
+use storage::{DiskError, LogDir, LogError, OffsetCheckpoint, Space, WriteAhead, checkpoint_name};
 use telemetry::Metrics;
 
 /// The client id under which Kafka's own tools may write to internal topics.
@@ -37,6 +37,11 @@ pub(crate) fn broker_config(config: &NodeConfig, image: &MetadataImage, name: &s
     set(&config.node_id.to_string()).or_else(|| set("")).or_else(|| config.value(name).map(str::to_owned))
 }
 
+/// Metrics as text.
+pub(crate) fn render(metrics: &Metrics) -> String {
+    metrics.render(&|key| protocol::ApiKey::from_code(key).map(protocol::ApiKey::name))
+}
+
 /// A log dir with its committer.
 pub(crate) struct LogDirHandle {
     pub(crate) dir: LogDir,
@@ -47,7 +52,12 @@ pub(crate) struct LogDirHandle {
     offline: AtomicBool,
     /// The node's partitions, once there are any.
     partitions: OnceLock<Weak<Partitions>>,
+    /// By checkpoint: partitions that are gone, and of which the file may still tell. Held while a checkpoint is made and written.
+    gone: Mutex<BTreeMap<&'static str, BTreeSet<TopicPartition>>>,
 }
+
+/// Checkpoints that the next start believes of a partition of the name.
+const BELIEVED: [&str; 2] = [checkpoint_name::RECOVERY_POINT, checkpoint_name::LOG_START];
 
 impl LogDirHandle {
     /// `reserve_bytes` of its disk are kept from producers.
@@ -60,7 +70,46 @@ impl LogDirHandle {
             committer: Arc::new(Committer::new(clock)),
             offline: AtomicBool::new(false),
             partitions: OnceLock::new(),
+            gone: Mutex::default(),
         }
+    }
+
+    /// A partition of this name is gone, while the checkpoints may still tell of it. Called once the node's partitions lack it.
+    pub(crate) fn note_gone(&self, tp: &TopicPartition) {
+        let mut gone = self.gone.lock();
+        for name in BELIEVED {
+            gone.entry(name).or_default().insert(tp.clone());
+        }
+    }
+
+    /// Takes what the checkpoints tell of a partition that is gone out of them, before another of its name is made: what an older topic's
+    /// log was synced up to would make damage of a torn tail of the new one's, and its start would hide records.
+    pub(crate) fn forget_gone(&self, tp: &TopicPartition) -> Result<(), LogError> {
+        let mut gone = self.gone.lock();
+        for name in BELIEVED {
+            if !gone.get(name).is_some_and(|gone| gone.contains(tp)) {
+                continue;
+            }
+            let mut checkpoint = OffsetCheckpoint::load(self.dir.disk().as_ref(), &self.dir.path().join(name))?;
+            if checkpoint.0.remove(tp).is_some() {
+                self.dir.store_checkpoint(name, &checkpoint)?;
+            }
+            gone.entry(name).or_default().remove(tp);
+        }
+        Ok(())
+    }
+
+    /// Makes a checkpoint of the partitions that there are, and writes it.
+    pub(crate) fn store_checkpoint(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> OffsetCheckpoint,
+    ) -> Result<OffsetCheckpoint, DiskError> {
+        let mut gone = self.gone.lock();
+        let checkpoint = make();
+        self.dir.store_checkpoint(name, &checkpoint)?;
+        gone.remove(name);
+        Ok(checkpoint)
     }
 
     /// Looks how much room there is for producers.
@@ -305,7 +354,7 @@ impl Broker {
         self.metrics.full_log_dirs.set(i64::try_from(full).unwrap_or(i64::MAX));
         self.groups.measure();
         self.metrics.metadata_offset.set(self.image.load().provenance().offset.0);
-        self.metrics.render(&|key| protocol::ApiKey::from_code(key).map(protocol::ApiKey::name))
+        render(&self.metrics)
     }
 
     /// What is wrong with the node, if anything.

@@ -1,6 +1,7 @@
-//! What a node is handed instead of reaching for it: the clock, the disk, the network, and a source of seeds.
+//! What a node is handed instead of reaching for it: the clock, the disk, the network, threads for its start, and a source of seeds.
 
 use base::{Clock, Monotonic, Timestamp};
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use storage::{Disk, LeftOut, RealDisk};
@@ -14,10 +15,49 @@ pub struct Environment {
     pub disk: Arc<dyn Disk>,
     /// How its clients reach it.
     pub network: Network,
+    /// Who opens its logs at start.
+    pub workers: Arc<dyn Workers>,
     /// Where its randomness begins.
     pub seed: u64,
     /// Measures of recovery that it leaves out: none, but in negative controls.
     pub left_out: LeftOut,
+}
+
+/// Does work of a few pieces that the node waits for.
+pub trait Workers: Debug + Send + Sync {
+    /// Calls `work` once with each number below `count`, at the same time or one after another, and returns when all calls have.
+    fn run(&self, count: usize, work: &(dyn Fn(usize) + Sync));
+}
+
+/// Workers that are none: the caller does one piece after another, so that each run is like the last.
+#[derive(Clone, Copy, Debug)]
+pub struct InTurn;
+
+impl Workers for InTurn {
+    fn run(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        (0..count).for_each(work);
+    }
+}
+
+/// A thread a piece, for as long as the work takes.
+#[derive(Clone, Copy, Debug)]
+struct Threads;
+
+impl Workers for Threads {
+    fn run(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            for at in 1..count {
+                let thread = std::thread::Builder::new().name(format!("recovery-{at}"));
+                if let Err(error) = thread.spawn_scoped(scope, move || work(at)) {
+                    tracing::warn!(%error, "one thread less opens logs");
+                    work(at);
+                }
+            }
+            if count > 0 {
+                work(0);
+            }
+        });
+    }
 }
 
 /// How clients reach a node.
@@ -40,6 +80,7 @@ impl Environment {
             clock: Arc::new(clock),
             disk: Arc::new(RealDisk),
             network: Network::Sockets,
+            workers: Arc::new(Threads),
             seed,
             left_out: LeftOut::default(),
         }

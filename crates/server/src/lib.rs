@@ -19,11 +19,12 @@ mod partition;
 mod partitions;
 mod producer_ids;
 mod quorum;
+mod recovery;
 mod room;
 mod send_file;
 mod service;
 mod session;
 
 pub use dispatch::served_apis;
-pub use environment::{Environment, Network};
+pub use environment::{Environment, InTurn, Network, Workers};
 pub use node::{Node, PartitionView, StartError, SteppedConnection, SteppedNode};

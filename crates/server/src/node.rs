@@ -2,23 +2,27 @@
 
 mod build;
 mod dirs;
+mod observation;
 mod stepped;
 
 use crate::background::{Background, checkpoint};
 use crate::broker::{Broker, LogDirHandle};
 use crate::environment::Environment;
 use crate::flusher::flush_logs;
+use crate::metrics_http::Observed;
+use crate::recovery::RecoveryProgress;
 use crate::service::NodeService;
 use base::Refusal;
 use build::{Built, build, sync_round};
 use config::NodeConfig;
 use controller::{Controller, Decision};
 use net::{ConnectionLoop, Shutdown, ShutdownTrigger};
+use observation::Observation;
 use parking_lot::{Condvar, Mutex};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use storage::{CleanShutdown, LogError, SyncTicket, checkpoint_name};
@@ -69,7 +73,7 @@ impl From<storage::DiskError> for StartError {
 pub struct Node {
     broker: Arc<Broker>,
     bound: Vec<(String, SocketAddr)>,
-    metrics_bound: Option<SocketAddr>,
+    observation: Option<Observation>,
     trigger: Option<ShutdownTrigger>,
     loops: Vec<JoinHandle<()>>,
     committers: Vec<JoinHandle<()>>,
@@ -87,11 +91,15 @@ impl Node {
     /// See [`StartError`]; what was started is stopped again.
     pub fn start(config: NodeConfig, environment: Environment) -> Result<Node, StartError> {
         let started = environment.clock.monotonic();
-        let Built { broker, addresses, sockets } = build(config, &environment)?;
+        let progress = Arc::new(RecoveryProgress::new(Arc::clone(&environment.clock), Arc::default()));
+        let observed = Arc::new(Observed { progress: Arc::clone(&progress), broker: OnceLock::new() });
+        let observation = Observation::start(&config.metrics_listen, Arc::clone(&observed))?;
+        let Built { broker, addresses, sockets } = build(config, &environment, &progress)?;
+        observed.broker.get_or_init(|| Arc::clone(&broker));
         let mut node = Node {
             broker,
             bound: addresses.into_iter().map(|(listener, address)| (listener.name, address)).collect(),
-            metrics_bound: None,
+            observation,
             trigger: None,
             loops: Vec::new(),
             committers: Vec::new(),
@@ -126,7 +134,7 @@ impl Node {
     /// The address of the observation listener, if it is on.
     #[must_use]
     pub fn metrics_bound(&self) -> Option<SocketAddr> {
-        self.metrics_bound
+        self.observation.as_ref().map(|observation| observation.bound)
     }
 
     /// Why the node cannot go on, if so: its metadata log failed, or every log dir did.
@@ -147,33 +155,16 @@ impl Node {
             acceptors.push(acceptor);
             loops.iter_mut().zip(shares).for_each(|(all, share)| all.push(share));
         }
-        let mut observation = self.bind_metrics()?;
         let mut acceptors = Some(acceptors);
         for (at, shares) in loops.into_iter().enumerate() {
             let broker = Arc::clone(&self.broker);
-            let (acceptors, observation) = (acceptors.take(), observation.take());
+            let acceptors = acceptors.take();
             let shutdown = shutdown.clone();
-            let body = move || run_loop(&broker, shares, acceptors.unwrap_or_default(), observation, &shutdown);
+            let body = move || run_loop(&broker, shares, acceptors.unwrap_or_default(), &shutdown);
             let thread = std::thread::Builder::new().name(format!("loop-{at}"));
             self.loops.push(thread.spawn(body).map_err(StartError::Threads)?);
         }
         Ok(())
-    }
-
-    fn bind_metrics(&mut self) -> Result<Option<std::net::TcpListener>, StartError> {
-        let address = self.broker.config.metrics_listen.clone();
-        if address.is_empty() {
-            return Ok(None);
-        }
-        let bound = std::net::TcpListener::bind(&address).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            let local = listener.local_addr()?;
-            Ok((listener, local))
-        });
-        let (listener, local) =
-            bound.map_err(|source| StartError::Bind { listener: "thalweg.metrics.listen".into(), address, source })?;
-        self.metrics_bound = Some(local);
-        Ok(Some(listener))
     }
 
     /// One committer a log dir, and one flusher.
@@ -260,6 +251,7 @@ impl Node {
         }
         self.broker.cold_reads.close();
         self.cold_readers.drain(..).for_each(join);
+        drop(self.observation.take());
         *self.stop.0.lock() = true;
         self.stop.1.notify_all();
         self.housekeeping.take().into_iter().for_each(join);
@@ -307,7 +299,8 @@ fn close(broker: &Arc<Broker>) -> Result<(), StartError> {
     broker.quorum.close()?;
     let broker_epoch = broker.epoch.load(Ordering::Acquire);
     for (at, (handle, is_clean)) in broker.log_dirs.iter().zip(is_clean).enumerate() {
-        if is_clean && !handle.is_offline() {
+        // A log that a crash left and that could not be opened since is not to be taken for closed.
+        if is_clean && !handle.is_offline() && !broker.partitions.has_unrecovered(at) {
             for name in [checkpoint_name::RECOVERY_POINT, checkpoint_name::HIGH_WATERMARK, checkpoint_name::LOG_START] {
                 checkpoint(broker, at, name)?;
             }
@@ -329,13 +322,7 @@ fn join(thread: JoinHandle<()>) {
     }
 }
 
-fn run_loop(
-    broker: &Arc<Broker>,
-    shares: Vec<ConnectionLoop>,
-    acceptors: Vec<net::Acceptor>,
-    observation: Option<std::net::TcpListener>,
-    shutdown: &Shutdown,
-) {
+fn run_loop(broker: &Arc<Broker>, shares: Vec<ConnectionLoop>, acceptors: Vec<net::Acceptor>, shutdown: &Shutdown) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -352,15 +339,6 @@ fn run_loop(
         tasks.spawn_local(async move {
             if let Err(error) = acceptor.run(shutdown).await {
                 tracing::error!(%error, "a listener stopped accepting");
-            }
-        });
-    }
-    if let Some(listener) = observation {
-        let broker = Arc::clone(broker);
-        tasks.spawn_local(async move {
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => crate::metrics_http::serve(broker, listener).await,
-                Err(error) => tracing::error!(%error, "the observation listener cannot be served"),
             }
         });
     }

@@ -1,5 +1,7 @@
 //! The partitions of this node, and how they follow the metadata: made, elected, reconfigured, removed.
 
+mod ahead;
+
 use crate::broker::LogDirHandle;
 use crate::committer::Commit;
 use crate::node::PartitionView;
@@ -12,7 +14,9 @@ use replication::Leader;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use storage::{LeftOut, LogConfig, LogError, LogOptions};
+use storage::{LeftOut, Log, LogConfig, LogError, LogOptions};
+
+pub(crate) use ahead::Ahead;
 
 /// A partition's folder that was found at start.
 #[derive(Clone, Debug)]
@@ -32,6 +36,10 @@ pub(crate) struct Partitions {
     by_id: RwLock<BTreeMap<(Uuid, i32), Arc<Partition>>>,
     /// Folders that no partition has been opened from yet.
     found: Mutex<BTreeMap<TopicPartition, Found>>,
+    /// Logs that were opened ahead of their partitions.
+    ahead: Ahead,
+    /// Folders whose logs could not be opened, with their topic and what the checkpoints say of them. They are not touched again.
+    unopened: Mutex<BTreeMap<TopicPartition, (Uuid, Found)>>,
     rng: Mutex<SeededRng>,
     /// Renamed folders that are to be removed.
     removed: Mutex<Vec<PathBuf>>,
@@ -42,6 +50,7 @@ impl Partitions {
         config: &NodeConfig,
         dirs: Arc<Vec<LogDirHandle>>,
         found: BTreeMap<TopicPartition, Found>,
+        ahead: Ahead,
         left_out: LeftOut,
         rng: SeededRng,
     ) -> Self {
@@ -51,6 +60,8 @@ impl Partitions {
             dirs,
             by_id: RwLock::new(BTreeMap::new()),
             found: Mutex::new(found),
+            ahead,
+            unopened: Mutex::default(),
             rng: Mutex::new(rng),
             removed: Mutex::new(Vec::new()),
         }
@@ -77,6 +88,23 @@ impl Partitions {
         by_id.iter().map(|((topic, _), partition)| partition.view(*topic)).collect()
     }
 
+    /// Partitions of a log dir whose logs could not be opened, with recovery point, high watermark and log start: what their checkpoints say
+    /// stays.
+    pub(crate) fn unopened_in(&self, dir: usize) -> Vec<(TopicPartition, (Offset, Offset, Offset))> {
+        let unopened = self.unopened.lock();
+        let here = unopened.iter().filter(|(_, (_, found))| found.dir == dir);
+        here.map(|(tp, (_, found))| (tp.clone(), (found.recovery_point, found.log_start, found.log_start))).collect()
+    }
+
+    fn is_unopened(&self, topic: &Arc<str>, index: i32) -> bool {
+        self.unopened.lock().contains_key(&TopicPartition::new(Arc::clone(topic), index))
+    }
+
+    /// Whether a log dir has a log that a crash left and that could not be opened.
+    pub(crate) fn has_unrecovered(&self, dir: usize) -> bool {
+        self.unopened.lock().values().any(|(_, found)| found.dir == dir && !found.clean)
+    }
+
     /// Folders that wait to be removed.
     pub(crate) fn take_removed(&self) -> Vec<PathBuf> {
         std::mem::take(&mut self.removed.lock())
@@ -84,6 +112,7 @@ impl Partitions {
 
     /// Follows a change of the metadata.
     pub(crate) fn publish(&self, config: &NodeConfig, image: &MetadataImage, changes: &Changes) {
+        self.open_ahead(config, image);
         for id in &changes.topics {
             match image.topics().by_id(*id) {
                 Some(topic) => {
@@ -118,6 +147,8 @@ impl Partitions {
     ) {
         let partition = match self.get(id, index) {
             Some(partition) => partition,
+            // Said once. Made anew it would lose what is still there.
+            None if self.is_unopened(name, index) => return,
             None => match self.open(config, image, name, id, index, registration) {
                 Ok(partition) => partition,
                 Err(error) => {
@@ -144,33 +175,14 @@ impl Partitions {
         let found = self.found.lock().remove(&tp);
         let at = found.as_ref().map_or_else(|| self.choose_dir(registration), |found| found.dir);
         let handle = &self.dirs[at];
-        let options = LogOptions {
-            dir: handle.dir.path().join(tp.to_string()),
-            config: log_config,
-            recovery_point: found.as_ref().map_or(Offset::ZERO, |found| found.recovery_point),
-            log_start: found.as_ref().map_or(Offset::ZERO, |found| found.log_start),
-            clean: found.as_ref().is_some_and(|found| found.clean),
+        let known = found.as_ref().map_or(Ok(None), |found| self.log_of(&tp, id, found, &log_config));
+        let known = known.inspect_err(|_| {
+            self.unopened.lock().extend(found.clone().map(|found| (tp.clone(), (id, found))));
+        })?;
+        let mut log = match known {
+            Some(log) => log,
+            None => self.make(&tp, found.is_some(), handle, log_config)?,
         };
-        let disk = Arc::clone(handle.dir.disk());
-        let mut log = if found.is_some() {
-            let (log, recovery) = storage::Log::open(Arc::clone(&disk), options.clone())?;
-            if recovery.truncated_bytes > 0 {
-                tracing::warn!(partition = %tp, bytes = recovery.truncated_bytes, "cut a torn tail that was never synced");
-            }
-            log
-        } else {
-            storage::Log::create(Arc::clone(&disk), options.clone())?
-        };
-        // R30: a folder of the same name may be an older topic's.
-        if log.read_topic_id()?.is_some_and(|known| known != id) {
-            drop(log);
-            let aside = handle.dir.rename_aside(&tp, Uuid::random(&mut self.rng.lock()), "stray")?;
-            tracing::warn!(partition = %tp, folder = %aside.display(), "put a folder aside that belongs to another topic of this name");
-            log = storage::Log::create(
-                Arc::clone(&disk),
-                LogOptions { recovery_point: Offset::ZERO, log_start: Offset::ZERO, ..options },
-            )?;
-        }
         if log.read_topic_id()?.is_none() {
             log.write_topic_id(id)?;
         }
@@ -184,6 +196,26 @@ impl Partitions {
         // The new folder's name is made durable with the first round.
         handle.committer.enqueue(Arc::clone(&partition) as Arc<dyn Commit>);
         Ok(partition)
+    }
+
+    /// Makes a new log. R30: a folder of the same name that is there is an older topic's.
+    fn make(
+        &self,
+        tp: &TopicPartition,
+        is_there: bool,
+        handle: &LogDirHandle,
+        config: LogConfig,
+    ) -> Result<Log, LogError> {
+        if is_there {
+            let aside = handle.dir.rename_aside(tp, Uuid::random(&mut self.rng.lock()), "stray")?;
+            tracing::warn!(partition = %tp, folder = %aside.display(), "put a folder aside that belongs to another topic of this name");
+            handle.note_gone(tp);
+        }
+        handle.forget_gone(tp)?;
+        let dir = handle.dir.path().join(tp.to_string());
+        let (recovery_point, log_start) = (Offset::ZERO, Offset::ZERO);
+        let options = LogOptions { dir, config, recovery_point, log_start, clean: false };
+        Log::create(Arc::clone(handle.dir.disk()), options)
     }
 
     /// The dir that the controller chose, else the one with the fewest partitions.
@@ -211,12 +243,20 @@ impl Partitions {
         drop(by_id);
         for partition in removed {
             partition.delete();
-            let unique = Uuid::random(&mut self.rng.lock());
-            match self.dirs[partition.dir].dir.rename_aside(&partition.tp, unique, "delete") {
-                Ok(path) => self.removed.lock().push(path),
-                Err(error) => {
-                    tracing::error!(partition = %partition.tp, %error, "the folder of a deleted topic cannot be renamed")
-                }
+            self.put_away(&partition.tp, partition.dir);
+        }
+        let unopened: Vec<_> = self.unopened.lock().extract_if(.., |_, (of, _)| *of == id).collect();
+        unopened.iter().for_each(|(tp, (_, found))| self.put_away(tp, found.dir));
+    }
+
+    /// Renames the folder of a topic that is deleted, for removal.
+    fn put_away(&self, tp: &TopicPartition, dir: usize) {
+        self.dirs[dir].note_gone(tp);
+        let unique = Uuid::random(&mut self.rng.lock());
+        match self.dirs[dir].dir.rename_aside(tp, unique, "delete") {
+            Ok(path) => self.removed.lock().push(path),
+            Err(error) => {
+                tracing::error!(partition = %tp, %error, "the folder of a deleted topic cannot be renamed");
             }
         }
     }
@@ -225,6 +265,7 @@ impl Partitions {
     pub(crate) fn put_strays_aside(&self) {
         for (tp, found) in std::mem::take(&mut *self.found.lock()) {
             let unique = Uuid::random(&mut self.rng.lock());
+            self.dirs[found.dir].note_gone(&tp);
             match self.dirs[found.dir].dir.rename_aside(&tp, unique, "stray") {
                 Ok(path) => {
                     tracing::warn!(partition = %tp, folder = %path.display(), "put a folder aside that no topic owns")

@@ -11,7 +11,7 @@ use protocol::messages::feature_level_record::FeatureLevelRecord;
 use protocol::metadata_record::MetadataRecord;
 use raft::{SnapshotId, SnapshotWriter};
 use record::control::{Voter, VoterEndpoint, Voters};
-use server::{Environment, Network, SteppedNode};
+use server::{Environment, InTurn, Network, SteppedNode};
 use std::path::Path;
 use std::sync::Arc;
 use storage::{Disk, FaultyMemDisk, MetaProperties};
@@ -53,6 +53,7 @@ impl Machine {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             disk,
             network: Network::Frames,
+            workers: Arc::new(InTurn),
             seed: self.seeds.next_u64(),
             left_out: self.control.map(Control::left_out).unwrap_or_default(),
         };

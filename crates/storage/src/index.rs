@@ -184,6 +184,41 @@ impl<E: IndexEntry> Index<E> {
         Ok(trusted.then_some(index))
     }
 
+    /// The first entries of a file of `len` bytes, as long as `holds` holds and there are entries, of which those that hold come first. The
+    /// zeros that a file allocated ahead ends in are none.
+    pub(crate) fn load_while(
+        disk: &dyn Disk,
+        path: &Path,
+        len: u64,
+        holds: impl Fn(E) -> bool,
+    ) -> Result<Self, DiskError> {
+        let file = disk.open(path, OpenMode::Read).map_err(DiskError::on("open", path))?;
+        let (mut low, mut high) = (0, usize::try_from(len).unwrap_or(usize::MAX) / E::SIZE);
+        let mut index = Self::empty();
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let entry = Self::read_entry_of(file.as_ref(), path, middle)?;
+            if holds(entry) && (middle == 0 || entry.key() > 0) {
+                low = middle + 1;
+                index.last = Some(entry);
+            } else {
+                high = middle;
+            }
+        }
+        index.on_disk = low;
+        Ok(index)
+    }
+
+    /// Cuts the file, which has `len` bytes, after the entries that were loaded.
+    pub(crate) fn cut_file(&self, disk: &dyn Disk, path: &Path, len: u64) -> Result<(), DiskError> {
+        let kept = (self.on_disk * E::SIZE) as u64;
+        if kept == len {
+            return Ok(());
+        }
+        let file = disk.open(path, OpenMode::Write).map_err(DiskError::on("open", path))?;
+        file.set_len(kept).map_err(DiskError::on("cut", path))
+    }
+
     fn read_entry(&self, disk: &dyn Disk, path: &Path, at: usize) -> Result<E, DiskError> {
         let file = disk.open(path, OpenMode::Read).map_err(DiskError::on("open", path))?;
         Self::read_entry_of(file.as_ref(), path, at)

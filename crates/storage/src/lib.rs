@@ -15,6 +15,8 @@ mod log;
 mod mem_disk;
 mod producers;
 mod segment;
+mod sound;
+mod topic_id;
 mod write_ahead;
 
 pub use checkpoint::{OffsetCheckpoint, checkpoint_name};
@@ -25,9 +27,10 @@ pub use epochs::{EpochEntry, LeaderEpochs};
 pub use error::{AppendError, DiskError, LogError, ReadError};
 pub use index::{OffsetEntry, TimeEntry, TxnEntry};
 pub use log::{
-    Appended, Deletion, FoundTimestamp, LeftOut, Log, LogConfig, LogOptions, Recovery, Slice, log_file_name,
-    offset_of_file,
+    Appended, Deletion, FoundTimestamp, LeftOut, Log, LogConfig, LogOptions, Recovery, RecoveryWatch, Slice,
+    log_file_name, offset_of_file,
 };
 pub use mem_disk::{DiskFault, FaultyMemDisk};
 pub use producers::{ProducerBatch, ProducerEntry, ProducerRefusal, ProducerStates};
-pub use write_ahead::{Replayed, WRITE_AHEAD_FILE, WriteAhead, WriteAheadKey, replay};
+pub use topic_id::{Owner, owner};
+pub use write_ahead::{PASSED_BY_FILE, Replayed, WRITE_AHEAD_FILE, WriteAhead, WriteAheadKey, replay};

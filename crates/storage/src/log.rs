@@ -4,9 +4,12 @@
 //! log takes nothing more (R21, R24); what lies below the recovery point is never truncated, only reported (R26).
 
 mod aborted;
+mod cut;
 mod flush;
 mod open;
 mod read;
+mod recover;
+mod reload;
 mod retain;
 mod window;
 
@@ -22,9 +25,8 @@ use record::{BATCH_OVERHEAD, BatchHeader, BatchView, TimestampType, ValidBatch};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use open::Recovery;
-pub(crate) use read::read_topic_id;
 pub use read::{FoundTimestamp, Slice};
+pub use recover::{Recovery, RecoveryWatch};
 pub use retain::Deletion;
 
 /// Measures of recovery that are left out, so that a test can show that it would notice. The product leaves out none.

@@ -45,6 +45,8 @@ pub(crate) struct Segment {
     dirty_from: Option<u64>,
     /// Whether bytes were written since the last flush.
     pub(crate) is_unflushed: bool,
+    /// Whether there may be a `.txnindex` file: most logs know of no transaction, and no fetch need look.
+    pub(crate) has_aborted: bool,
 }
 
 /// A file of the segment that begins at `base`.
@@ -78,6 +80,7 @@ impl Segment {
             appended_from: None,
             dirty_from: None,
             is_unflushed: false,
+            has_aborted: false,
         }
     }
 
@@ -116,6 +119,7 @@ impl Segment {
         index_interval: u64,
     ) -> Result<(), DiskError> {
         let file = self.file(disk, dir)?;
+        self.know_max_timestamp(disk, dir)?;
         // Dirty first: a write that fails midway has written something.
         self.dirty_from.get_or_insert(self.size);
         self.is_unflushed = true;
@@ -174,6 +178,11 @@ impl Segment {
         }
         self.offsets.flush(disk, &path(dir, self.base, "index"))?;
         self.times.flush(disk, &path(dir, self.base, "timeindex"))
+    }
+
+    /// The offset that an index entry means.
+    pub(crate) fn at(&self, relative: i32) -> Offset {
+        Offset(self.base.0.saturating_add(relative.into()))
     }
 
     fn relative(&self, offset: Offset) -> i32 {
@@ -315,6 +324,17 @@ impl Segment {
         Ok(entry.map_or(0, begin))
     }
 
+    /// What is noted of new batches goes on from what is known of the old ones, which nobody may have asked for yet.
+    fn know_max_timestamp(&mut self, disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+        match self.max_timestamp(disk, dir) {
+            Ok(_) => Ok(()),
+            Err(ReadError::Disk(error)) => Err(error),
+            Err(other) => {
+                Err(DiskError::at("read", || path(dir, self.base, "log"))(std::io::Error::other(other.to_string())))
+            }
+        }
+    }
+
     /// The largest timestamp and the last offset of its batch; `NONE` in an empty segment.
     pub(crate) fn max_timestamp(&mut self, disk: &dyn Disk, dir: &Path) -> Result<(Timestamp, Offset), ReadError> {
         if let Some(known) = self.max_timestamp {
@@ -364,6 +384,12 @@ impl Segment {
             }
         }
         self.scan(disk, dir, position, |header| header.max_timestamp >= time)
+    }
+
+    /// Goes on as if everything up to `header`'s batch, which the last index entry names, had been noted here.
+    pub(crate) fn go_on_after(&mut self, header: &BatchHeader, newest: (Timestamp, Offset)) {
+        self.max_timestamp = Some(newest);
+        self.bytes_since_index = header.size as u64;
     }
 
     /// Restores what appending needs after a clean start: where the index entries stopped.

@@ -14,6 +14,7 @@
 //! written again before its generation is retired. It does not know batches or offsets but for a segment's name.
 
 mod block;
+mod place;
 mod replay;
 
 use crate::commit::SyncTicket;
@@ -25,7 +26,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use replay::{Replayed, replay};
+pub use replay::{PASSED_BY_FILE, Replayed, replay};
 
 /// The file's name at the top of a log dir. Kafka looks at folders and at its own files only.
 pub const WRITE_AHEAD_FILE: &str = "thalweg.wal";

@@ -53,6 +53,8 @@ catalog! {
     "thalweg_offline_log_dirs" Gauge None, "Log dirs that failed.";
     "thalweg_full_log_dirs" Gauge None, "Log dirs that take nothing from producers, because their disk is nearly full.";
     "thalweg_metadata_offset" Gauge None, "Offset of the newest metadata record that was applied.";
+    "thalweg_remaining_logs_to_recover" Gauge None, "Logs that a start after a crash has not recovered yet.";
+    "thalweg_remaining_segments_to_recover" Gauge None, "Segments that are left to be walked of the logs being recovered.";
     "thalweg_startup_seconds" Gauge None, "Time from start to ready.";
     "thalweg_classic_groups" Gauge Some("state"), "Groups of the classic protocol that this node coordinates, by state.";
     "thalweg_consumer_groups" Gauge Some("state"), "Groups of the consumer protocol that this node coordinates, by state.";

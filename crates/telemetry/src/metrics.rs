@@ -156,6 +156,10 @@ pub struct Metrics {
     pub full_log_dirs: Gauge,
     /// Offset of the newest metadata record.
     pub metadata_offset: Gauge,
+    /// Logs that a start after a crash has not recovered yet.
+    pub remaining_logs_to_recover: Gauge,
+    /// Segments that are left to be walked of the logs being recovered.
+    pub remaining_segments_to_recover: Gauge,
     /// Time from start to ready, in microseconds.
     pub startup_us: Gauge,
     /// What the group coordinator does.
@@ -183,6 +187,8 @@ impl Default for Metrics {
             offline_log_dirs: Gauge::default(),
             full_log_dirs: Gauge::default(),
             metadata_offset: Gauge::default(),
+            remaining_logs_to_recover: Gauge::default(),
+            remaining_segments_to_recover: Gauge::default(),
             startup_us: Gauge::default(),
             groups: GroupMetrics::default(),
         }
@@ -252,6 +258,8 @@ impl Metrics {
             "thalweg_offline_log_dirs" => self.offline_log_dirs.get(),
             "thalweg_full_log_dirs" => self.full_log_dirs.get(),
             "thalweg_metadata_offset" => self.metadata_offset.get(),
+            "thalweg_remaining_logs_to_recover" => self.remaining_logs_to_recover.get(),
+            "thalweg_remaining_segments_to_recover" => self.remaining_segments_to_recover.get(),
             other => panic!("{other} is in the catalog but has no value"),
         }
     }
@@ -287,6 +295,8 @@ mod tests {
             &metrics.offline_log_dirs,
             &metrics.full_log_dirs,
             &metrics.metadata_offset,
+            &metrics.remaining_logs_to_recover,
+            &metrics.remaining_segments_to_recover,
             &metrics.startup_us,
         ] {
             gauge.set(7);

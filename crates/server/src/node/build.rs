@@ -6,9 +6,10 @@ use crate::broker::{Broker, LogDirHandle, NodeEndpoint};
 use crate::cold_reads::ColdReads;
 use crate::coordinator::{GroupCoordinator, group_settings};
 use crate::environment::{Environment, Network};
-use crate::partitions::Partitions;
+use crate::partitions::{Ahead, Partitions};
 use crate::producer_ids::ProducerIds;
 use crate::quorum::{MetadataQuorum, Publisher};
+use crate::recovery::RecoveryProgress;
 use crate::service::ConnectionMetrics;
 use arc_swap::ArcSwap;
 use base::{BrokerEpoch, Clock, NodeId, Offset, SeededRng, Uuid};
@@ -60,36 +61,37 @@ pub(super) struct Built {
 }
 
 /// Puts the node together. When this returns, the broker is registered and unfenced.
-pub(super) fn build(config: NodeConfig, environment: &Environment) -> Result<Built, StartError> {
+pub(super) fn build(
+    config: NodeConfig,
+    environment: &Environment,
+    progress: &Arc<RecoveryProgress>,
+) -> Result<Built, StartError> {
     let mut rng = SeededRng::new(environment.seed);
     let dirs = Dirs::open(&config, environment, &mut rng)?;
-    assemble(&Arc::new(config), environment, dirs, &mut rng)
+    let built = assemble(&Arc::new(config), environment, progress, dirs, &mut rng)?;
+    progress.conclude();
+    Ok(built)
 }
 
 fn assemble(
     config: &Arc<NodeConfig>,
     environment: &Environment,
+    progress: &Arc<RecoveryProgress>,
     dirs: Dirs,
     rng: &mut SeededRng,
 ) -> Result<Built, StartError> {
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::clone(progress.metrics());
     let clock = &environment.clock;
-    let settings = Settings {
-        cluster_id: dirs.cluster_id.clone(),
-        num_partitions: config.num_partitions,
-        default_replication_factor: config.default_replication_factor,
-        delete_topic_enable: config.delete_topic_enable,
-        session_timeout_ms: config.number("broker.session.timeout.ms"),
-        node_configs: config.set.clone(),
-    };
-    let controller = Controller::new(settings, SeededRng::new(rng.next_u64()));
+    let controller = controller(config, &dirs.cluster_id, rng);
     let (directory_id, recovery_point, clean) = dirs.metadata;
-    let mut loaded = crate::quorum::load(&environment.disk, config, directory_id, controller, recovery_point, clean)?;
+    let mut loaded =
+        crate::quorum::load(&environment.disk, config, directory_id, controller, recovery_point, clean, progress)?;
     let bootstrap = std::mem::take(&mut loaded.bootstrap);
     let partitions = Arc::new(Partitions::new(
         config,
         Arc::clone(&dirs.handles),
         dirs.found,
+        Ahead::new(Arc::clone(&environment.workers), Arc::clone(progress)),
         environment.left_out,
         SeededRng::new(rng.next_u64()),
     ));
@@ -133,6 +135,18 @@ fn assemble(
         config: Arc::clone(config),
     });
     Ok(Built { broker, addresses, sockets })
+}
+
+fn controller(config: &NodeConfig, cluster_id: &str, rng: &mut SeededRng) -> Controller {
+    let settings = Settings {
+        cluster_id: cluster_id.to_owned(),
+        num_partitions: config.num_partitions,
+        default_replication_factor: config.default_replication_factor,
+        delete_topic_enable: config.delete_topic_enable,
+        session_timeout_ms: config.number("broker.session.timeout.ms"),
+        node_configs: config.set.clone(),
+    };
+    Controller::new(settings, SeededRng::new(rng.next_u64()))
 }
 
 /// Who follows the metadata, in this order: partitions, coordinators, and then whoever asks.

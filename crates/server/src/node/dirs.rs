@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::{LogDir, LogDirState, PartitionDir};
 
+/// Lines about segments of one dir that something could not be put back to.
+const PASSED_BY_LINES_MAX: usize = 10;
+
 /// The log dirs of a node, locked, and what was found in them.
 pub(super) struct Dirs {
     pub(super) handles: Arc<Vec<LogDirHandle>>,
@@ -63,7 +66,11 @@ impl Dirs {
             dir.mark_in_use()?;
             take_back(&dir, state.clean.is_some())?;
             let clock = Arc::clone(&environment.clock);
-            handles.push(LogDirHandle::new(dir, clock, rng, config.disk_reserve_bytes));
+            let handle = LogDirHandle::new(dir, clock, rng, config.disk_reserve_bytes);
+            // A crash may have come between the end of a topic and the next checkpoint.
+            let told = state.recovery_points.0.keys().chain(state.log_starts.0.keys());
+            told.filter(|tp| !dirs.found.contains_key(tp)).for_each(|tp| handle.note_gone(tp));
+            handles.push(handle);
         }
         dirs.handles = Arc::new(handles);
         Ok(dirs)
@@ -109,10 +116,16 @@ fn take_back(dir: &LogDir, clean: bool) -> Result<(), StartError> {
         }
         return Ok(());
     }
-    let replayed = dir.recover()?;
-    if replayed.blocks > 0 {
-        let storage::Replayed { blocks, bytes, segments } = replayed;
+    let storage::Replayed { blocks, bytes, segments, passed_by } = dir.recover()?;
+    if blocks > 0 {
         tracing::info!(dir = %shown, blocks, bytes, segments, "put back what was durable in the write-ahead file only");
+    }
+    for why in passed_by.iter().take(PASSED_BY_LINES_MAX) {
+        tracing::error!(dir = %shown, %why, "records of the write-ahead file were not put back: another program went on with the log without them");
+    }
+    if !passed_by.is_empty() {
+        let file = dir.path().join(storage::PASSED_BY_FILE);
+        tracing::error!(segments = passed_by.len(), file = %file.display(), "the write-ahead file is kept: it holds records that were confirmed");
     }
     Ok(())
 }

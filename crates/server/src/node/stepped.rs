@@ -9,6 +9,7 @@ use crate::background::Background;
 use crate::broker::Broker;
 use crate::committer::Round;
 use crate::environment::Environment;
+use crate::recovery::RecoveryProgress;
 use crate::service::NodeService;
 use crate::session::Session;
 use base::{Monotonic, Offset, TopicPartition, Uuid};
@@ -68,7 +69,8 @@ impl SteppedNode {
     /// # Panics
     /// When no listener is for clients: such a configuration is refused before.
     pub fn start(config: NodeConfig, environment: &Environment) -> Result<SteppedNode, StartError> {
-        let Built { broker, addresses, .. } = build(config, environment)?;
+        let progress = Arc::new(RecoveryProgress::new(Arc::clone(&environment.clock), Arc::default()));
+        let Built { broker, addresses, .. } = build(config, environment, &progress)?;
         let for_clients = addresses.iter().find(|(listener, _)| !listener.is_controller);
         let (listener, address) = for_clients.expect("a node has a listener for clients");
         broker.ready.store(true, Ordering::Release);

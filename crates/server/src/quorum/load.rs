@@ -1,6 +1,7 @@
 //! Reads the metadata log at start: bootstrap records, the newest snapshot, then the log.
 
 use super::METADATA_DIR;
+use crate::recovery::RecoveryProgress;
 use base::{LeaderEpoch, NodeId, Offset, Uuid};
 use config::NodeConfig;
 use controller::{Controller, VersionedRecord};
@@ -101,6 +102,7 @@ pub(crate) fn load(
     mut controller: Controller,
     recovery_point: Offset,
     clean: bool,
+    progress: &RecoveryProgress,
 ) -> Result<Loaded, LogError> {
     let root = &config.metadata_log_dir;
     let dir = root.join(METADATA_DIR);
@@ -122,16 +124,7 @@ pub(crate) fn load(
         start = id.end_offset;
     }
     controller.load(image.clone());
-    let log_config = LogConfig {
-        segment_bytes: u64::try_from(config.number("metadata.log.segment.bytes")).unwrap_or(1 << 30),
-        delete: false,
-        ..LogConfig::default()
-    };
-    let options = LogOptions { dir: dir.clone(), config: log_config, recovery_point, log_start: Offset::ZERO, clean };
-    let (mut log, recovery) = Log::open(Arc::clone(disk), options)?;
-    if recovery.truncated_bytes > 0 {
-        tracing::warn!(bytes = recovery.truncated_bytes, "cut a torn tail of the metadata log that was never synced");
-    }
+    let mut log = open_log(disk, config, &dir, (recovery_point, clean), progress)?;
     if log.log_end() < start {
         // The log was lost or never held what the snapshot contains: it goes on from there.
         log.truncate_fully(start)?;
@@ -161,6 +154,35 @@ pub(crate) fn load(
         bootstrap: bootstrap.records,
         dir,
     })
+}
+
+/// Opens the metadata log, whose recovery point and clean stop are in `found`.
+fn open_log(
+    disk: &Arc<dyn Disk>,
+    config: &NodeConfig,
+    dir: &Path,
+    found: (Offset, bool),
+    progress: &RecoveryProgress,
+) -> Result<Log, LogError> {
+    let (recovery_point, clean) = found;
+    let log_config = LogConfig {
+        segment_bytes: u64::try_from(config.number("metadata.log.segment.bytes")).unwrap_or(1 << 30),
+        delete: false,
+        ..LogConfig::default()
+    };
+    let options =
+        LogOptions { dir: dir.to_owned(), config: log_config, recovery_point, log_start: Offset::ZERO, clean };
+    if !clean {
+        progress.found(1);
+    }
+    let (log, recovery) = Log::open_watched(Arc::clone(disk), options, progress)?;
+    if !clean {
+        progress.one_is_done(&recovery);
+    }
+    if recovery.truncated_bytes > 0 {
+        tracing::warn!(bytes = recovery.truncated_bytes, "cut a torn tail of the metadata log that was never synced");
+    }
+    Ok(log)
 }
 
 struct Replay {

@@ -1,13 +1,12 @@
 //! Looking offsets up by offset and by time. Nothing is copied: a reader gets a range of a file.
 
 use super::Log;
-use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::disk::{DiskFile, OpenMode};
 use crate::error::{DiskError, ReadError};
 use crate::segment::{Located, path};
 use base::{LeaderEpoch, Offset, Timestamp};
 use record::{BatchView, Scratch, TimestampType};
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 
 /// A run of whole batches of one segment; the last may be cut off by the size limit, as Kafka's are.
@@ -177,7 +176,7 @@ impl Log {
     /// # Errors
     /// Disk errors; a malformed file.
     pub fn read_topic_id(&self) -> Result<Option<base::Uuid>, crate::LogError> {
-        read_topic_id(self.disk.as_ref(), &self.dir)
+        crate::topic_id::read(self.disk.as_ref(), &self.dir)
     }
 
     /// Writes `partition.metadata`; after a crash it is there whole or not at all, since a torn one would keep the log from being opened.
@@ -187,24 +186,12 @@ impl Log {
     /// Disk errors.
     pub fn write_topic_id(&mut self, id: base::Uuid) -> Result<(), DiskError> {
         let (file, temporary) = (self.dir.join("partition.metadata"), self.dir.join("partition.metadata.tmp"));
-        let text = format!("version: 0\ntopic_id: {id}");
+        let text = crate::topic_id::text(id);
         let handle = self.disk.open(&temporary, OpenMode::Truncate).map_err(DiskError::on("create", &temporary))?;
         handle.write_all_at(&[text.as_bytes()], 0).map_err(DiskError::on("write", &temporary))?;
         handle.sync_data().map_err(DiskError::on("sync", &temporary))?;
         self.disk.rename(&temporary, &file).map_err(DiskError::on("rename", &temporary))?;
         self.names_dirty = true;
         Ok(())
-    }
-}
-
-/// The topic id in the folder of a partition.
-pub(crate) fn read_topic_id(disk: &dyn Disk, folder: &Path) -> Result<Option<base::Uuid>, crate::LogError> {
-    let file = folder.join("partition.metadata");
-    let Some(bytes) = disk.read(&file).map_err(DiskError::on("read", &file))? else { return Ok(None) };
-    let text = String::from_utf8_lossy(&bytes);
-    let id = text.lines().find_map(|line| line.strip_prefix("topic_id: "));
-    match id.and_then(|id| id.trim().parse().ok()) {
-        Some(id) => Ok(Some(id)),
-        None => Err(crate::LogError::Malformed { path: file, what: "it has no topic_id".into() }),
     }
 }

@@ -10,6 +10,7 @@ mod damage;
 mod faults;
 mod model;
 mod producers;
+mod recovery;
 mod times;
 
 const DIR: &str = "/d/t-0";

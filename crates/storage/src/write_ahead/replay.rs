@@ -1,13 +1,15 @@
 //! After a crash: puts the bytes of the write-ahead file at their place in the segments, before any log is opened.
 //!
 //! Doing it twice is the same as once, and dying midway as not having begun: the file goes only once the segments are synced (R20). A
-//! folder or segment that is not there, or belongs to another topic, was deleted: nothing of it comes back (R30).
+//! folder or segment that is not there, or belongs to another topic, was deleted: nothing of it comes back (R30). Where another program,
+//! Apache Kafka itself, has written to the log since, what the file holds is older than what is there: `place` tells.
 
 use super::block::{self, Change, Control};
+use super::place::{Place, Placed};
 use super::{ALIGN, AREAS_AT, WRITE_AHEAD_FILE, remove};
 use crate::disk::{Disk, OpenMode};
 use crate::error::{DiskError, LogError};
-use crate::segment::path;
+use crate::topic_id::{Owner, owner_known};
 use base::{Offset, Uuid};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,8 +17,11 @@ use std::path::Path;
 /// Larger areas are not made; what says so is damaged.
 const AREA_BYTES_MAX: u64 = 1 << 30;
 
+/// The name that a write-ahead file gets which was not put back as a whole. The next one takes its place.
+pub const PASSED_BY_FILE: &str = "thalweg.wal.stale";
+
 /// What a replay did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
     /// Blocks that were read.
     pub blocks: u64,
@@ -24,6 +29,8 @@ pub struct Replayed {
     pub bytes: u64,
     /// Segments that they were written to.
     pub segments: u64,
+    /// Segments to which nothing, or not all, was put back, since another program has written there, and what shows it.
+    pub passed_by: Vec<String>,
 }
 
 /// What goes where: by folder and topic, by segment, in the order of writing.
@@ -61,13 +68,20 @@ pub(super) fn replay_checked(disk: &dyn Disk, root: &Path, verify: bool) -> Resu
             replayed.blocks += read_area(&file, area, at, generation, verify, &mut plan)?;
         }
         for ((folder, topic_id), segments) in &plan {
-            put_back(disk, &root.join(folder), *topic_id, segments, &mut replayed)?;
+            put_back(disk, &root.join(folder), *topic_id, segments, verify, &mut replayed)?;
         }
     }
     if replayed.segments > 0 {
         disk.sync_filesystem(root).map_err(DiskError::on("sync the file system of", root))?;
     }
-    remove(disk, root)?;
+    if !replayed.passed_by.is_empty() {
+        // What was confirmed once and is not put back is not thrown away either.
+        let aside = root.join(PASSED_BY_FILE);
+        disk.rename(&file, &aside).map_err(DiskError::on("rename", &file))?;
+        disk.sync_dir(root).map_err(DiskError::on("sync", root))?;
+    } else {
+        remove(disk, root)?;
+    }
     Ok(replayed)
 }
 
@@ -146,25 +160,33 @@ fn put_back(
     folder: &Path,
     topic_id: Uuid,
     segments: &BTreeMap<Offset, Vec<(u64, &[u8])>>,
+    verify: bool,
     replayed: &mut Replayed,
 ) -> Result<(), LogError> {
-    match crate::log::read_topic_id(disk, folder) {
-        Ok(Some(known)) if known == topic_id => {}
-        // Another topic's by now, or one that was never finished: no record of it was confirmed.
-        Ok(_) | Err(LogError::Malformed { .. }) => return Ok(()),
-        Err(error) => return Err(error),
+    match owner_known(disk, folder, topic_id)? {
+        Owner::Asked => {}
+        // One that was never finished, so that no record of it was confirmed; or another topic's by now.
+        Owner::None | Owner::Other(_) => return Ok(()),
     }
+    let names = disk.list(folder).map_err(DiskError::on("list", folder))?;
+    let bases: Vec<Offset> = names
+        .iter()
+        .filter_map(|entry| crate::log::offset_of_file(&entry.name).filter(|(_, suffix)| *suffix == "log"))
+        .map(|(base, _)| base)
+        .collect();
     for (base, writes) in segments {
-        let log = path(folder, *base, "log");
-        match disk.open(&log, OpenMode::Read) {
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(DiskError::on("open", &log)(error).into()),
-        }
-        let file = disk.open(&log, OpenMode::Write).map_err(DiskError::on("open", &log))?;
+        let Ok(at) = bases.binary_search(base) else { continue };
+        let mut place = Place::open(disk, folder, *base, bases.get(at + 1).copied())?;
         for (position, data) in writes {
-            file.write_all_at(&[data], *position).map_err(DiskError::on("write", &log))?;
-            replayed.bytes += data.len() as u64;
+            let placed = if verify { place.put(*position, data) } else { place.put_blindly(*position, data) };
+            match placed? {
+                Placed::Written(bytes) => replayed.bytes += bytes,
+                Placed::Refused(why) => {
+                    let log = crate::segment::path(folder, *base, "log");
+                    replayed.passed_by.push(format!("{}: {why}", log.display()));
+                    break;
+                }
+            }
         }
         replayed.segments += 1;
     }

@@ -1,3 +1,4 @@
+mod foreign;
 mod model;
 
 use super::{AREAS_AT, WRITE_AHEAD_FILE, WriteAhead};

@@ -121,16 +121,14 @@ impl Seen {
     }
 }
 
-/// Whether a batch ends at this byte of a segment. A segment that was cut there looks whole: only whoever reads all segments, as `storage
-/// verify` does, misses the offsets up to the next one. The last segment's end is known where the log was closed; after a crash a recovery
-/// point above it may be that of an older topic of the same name.
-fn looks_whole(name: &str, bytes: &[u8], at: usize, clean: bool) -> bool {
-    let is_last = name.starts_with(LAST);
+/// Whether a batch ends at this byte of a segment that is not the last. A segment that was cut there looks whole: only whoever reads all
+/// segments, as `storage verify` does, misses the offsets up to the next one. The last segment's end is known.
+fn looks_whole(name: &str, bytes: &[u8], at: usize) -> bool {
     let mut end = 0;
     while name.ends_with(".log") && end < at {
         end += 12 + u32::from_be_bytes(bytes[end + 8..end + 12].try_into().unwrap()) as usize;
     }
-    name.ends_with(".log") && end == at && (at > 0 || is_last) && !(is_last && clean)
+    name.ends_with(".log") && end == at && at > 0 && !name.starts_with(LAST)
 }
 
 /// Bytes of a file whose bits mean something that a checksum or an order can tell.
@@ -156,7 +154,7 @@ fn every_damage(clean: bool, recovery_point: i64, least: impl Fn(&str) -> i64) -
     let mut seen = Seen::default();
     for (number, (name, bytes)) in files.iter().enumerate() {
         for at in 0..bytes.len() {
-            if recovery_point == 0 || !looks_whole(name, bytes, at, clean) {
+            if recovery_point == 0 || !looks_whole(name, bytes, at) {
                 let what = format!("{name} cut at {at}");
                 seen.judge(open(&files, (number, &bytes[..at]), clean, recovery_point), least(name), &what);
             }
