@@ -208,7 +208,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "process.roles", kind: Kind::List, default: None, valid: "[broker, controller]", update: Update::ReadOnly, honoured: Honoured::Yes },
     Row { name: "producer.id.expiration.ms", kind: Kind::Int, default: Some("86400000"), valid: "[1,...]", update: Update::ClusterWide, honoured: Honoured::Yes },
     Row { name: "producer.purgatory.purge.interval.requests", kind: Kind::Int, default: Some("1000"), valid: "", update: Update::ReadOnly, honoured: Honoured::NotYet },
-    Row { name: "queued.max.request.bytes", kind: Kind::Long, default: Some("-1"), valid: "", update: Update::ReadOnly, honoured: Honoured::NotYet },
+    Row { name: "queued.max.request.bytes", kind: Kind::Long, default: Some("-1"), valid: "", update: Update::ReadOnly, honoured: Honoured::Yes },
     Row { name: "queued.max.requests", kind: Kind::Int, default: Some("500"), valid: "[1,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },
     Row { name: "quota.window.num", kind: Kind::Int, default: Some("11"), valid: "[1,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },
     Row { name: "quota.window.size.seconds", kind: Kind::Int, default: Some("1"), valid: "[1,...]", update: Update::ReadOnly, honoured: Honoured::NotYet },

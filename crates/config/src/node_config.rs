@@ -118,6 +118,8 @@ pub struct NodeConfig {
     pub max_request_partition_size_limit: i32,
     /// socket.request.max.bytes.
     pub request_bytes_max: usize,
+    /// queued.max.request.bytes, or what stands for none: bytes that all arriving requests may take.
+    pub request_memory_bytes: usize,
     /// fetch.max.bytes.
     pub fetch_bytes_max: usize,
     /// max.incremental.fetch.session.cache.slots.
@@ -282,6 +284,17 @@ fn read(values: &Values<'_>) -> Result<NodeConfig, Vec<String>> {
         return Err(errors);
     }
     let size = |name: &str| usize::try_from(values.number(name)).unwrap_or(0);
+    let request_bytes_max = size("socket.request.max.bytes");
+    let request_memory_bytes = match size("queued.max.request.bytes") {
+        // Kafka's default is no limit, and then half-sent requests take all the memory there is (S03).
+        0 => 2 * request_bytes_max,
+        bytes if bytes >= request_bytes_max => bytes,
+        bytes => {
+            return Err(vec![format!(
+                "queued.max.request.bytes is {bytes}, less than socket.request.max.bytes ({request_bytes_max}): raise it, or leave it out"
+            )]);
+        }
+    };
     Ok(NodeConfig {
         roles,
         node_id,
@@ -295,7 +308,8 @@ fn read(values: &Values<'_>) -> Result<NodeConfig, Vec<String>> {
         num_partitions: values.number("num.partitions") as i32,
         default_replication_factor: values.number("default.replication.factor") as i16,
         max_request_partition_size_limit: values.number("max.request.partition.size.limit") as i32,
-        request_bytes_max: size("socket.request.max.bytes"),
+        request_bytes_max,
+        request_memory_bytes,
         fetch_bytes_max: size("fetch.max.bytes"),
         fetch_session_slots: size("max.incremental.fetch.session.cache.slots"),
         fsync: values.text("log.durability") != Some("pagecache"),

@@ -70,6 +70,7 @@ fn wrong_values_are_named() {
         ("process.roles=broker", "process.roles"),
         ("listeners=nonsense", "nonsense"),
         ("socket.request.max.bytes=x", "socket.request.max.bytes"),
+        ("queued.max.request.bytes=1000", "queued.max.request.bytes"),
         ("controller.quorum.voters=1@host", "controller.quorum.voters"),
         ("log.durability=never", "log.durability"),
     ] {
@@ -99,6 +100,14 @@ fn configs_of_groups_that_contradict_each_other_refuse_a_start() {
     assert!(read(fits).is_ok());
     let errors = read("group.consumer.session.timeout.ms=x").unwrap_err();
     assert_eq!(errors.len(), 1, "what is no number has no bounds: {errors:?}");
+}
+
+#[test]
+fn memory_for_requests_has_a_limit_also_by_default() {
+    let bytes = |lines: &str| read(lines).unwrap().request_memory_bytes;
+    assert_eq!(bytes(""), 200 << 20);
+    assert_eq!(bytes("queued.max.request.bytes=-1\nsocket.request.max.bytes=1000\n"), 2000);
+    assert_eq!(bytes("queued.max.request.bytes=104857600"), 100 << 20);
 }
 
 #[test]

@@ -9,9 +9,10 @@ mod output;
 use crate::listener::ListenerOptions;
 use crate::log_limit::{LogLimit, safe};
 use crate::pool::BufferPool;
+use crate::request_memory::Share;
 use crate::service::{ClientSoftware, ConnContext, Outgoing, Peer, Pending, Reply, Service};
 use crate::shutdown::Shutdown;
-use input::{Input, Received};
+use input::{HELD_GRACE, Input, Received};
 use output::{Output, Sent};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -69,7 +70,11 @@ struct Connection<S: Service> {
 /// Runs a connection to its end.
 pub(crate) async fn run<S: Service>(stream: TcpStream, peer: Peer, wiring: Wiring<S>) {
     let session = wiring.service.connected(&peer);
-    let input = Input::new(Rc::clone(&wiring.pool), wiring.options.request_bytes_max);
+    let input = Input::new(
+        Rc::clone(&wiring.pool),
+        Share::of(&wiring.options.request_memory),
+        wiring.options.request_bytes_max,
+    );
     let mut shutdown = wiring.shutdown.clone();
     let mut connection = Connection {
         stream,
@@ -179,10 +184,14 @@ impl<S: Service> Connection<S> {
     fn receive(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut moved = self.handle_frames(cx)?;
         if !self.may_take_frames() {
+            self.input.release();
             return Ok(moved);
         }
+        let starved_before = self.input.is_starved();
         match self.input.receive(&mut self.stream, cx) {
             Ok(Received::Nothing) => {}
+            Ok(Received::Starved) if starved_before => {}
+            Ok(Received::Starved) => self.wiring.options.observer.request_waits(),
             Ok(Received::Bytes(bytes)) => {
                 self.wiring.options.observer.bytes_in(bytes);
                 self.last_active = Instant::now();
@@ -264,21 +273,43 @@ impl<S: Service> Connection<S> {
         moved
     }
 
-    /// Ends a connection on which nothing has moved for too long. A reply that the service still works on keeps it open.
+    /// Ends a connection on which nothing has moved for too long, and one that holds memory that others wait for and is slow. A reply
+    /// that the service still works on keeps it open.
     fn poll_idle(&mut self, cx: &mut Context<'_>, mut idle: std::pin::Pin<&mut Sleep>) -> Poll<End> {
-        let Some(idle_max) = self.wiring.options.idle_max else { return Poll::Pending };
+        let idle_max = self.wiring.options.idle_max;
+        let held = self.input.held_until();
+        if held.is_some_and(|held| idle_max.is_none() || held < idle.deadline()) {
+            idle.as_mut().reset(held.unwrap_or_else(Instant::now));
+        } else if idle_max.is_none() {
+            return Poll::Pending;
+        }
         while idle.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            let waiting = !self.replies.is_empty() && self.output.is_empty();
-            let deadline = if waiting { now + idle_max } else { self.last_active + idle_max };
-            let deadline = self.input.frame_deadline(idle_max).map_or(deadline, |slow| slow.min(deadline));
-            if deadline <= now {
+            let held = self.input.held_until();
+            if held.is_some_and(|held| held <= now) && self.input.others_wait() {
+                self.wiring.options.observer.slow_request_closed();
+                return Poll::Ready(End::Because(
+                    "a request came too slowly while others waited for its memory (queued.max.request.bytes)"
+                        .to_owned(),
+                ));
+            }
+            // Others may come to wait later: it is looked at again.
+            let held = held.map(|held| held.max(now + HELD_GRACE));
+            let deadline = idle_max.map(|idle_max| self.idle_deadline(now, idle_max));
+            if deadline.is_some_and(|deadline| deadline <= now) {
                 tracing::debug!(connection = self.cx.peer.id, "closed for inactivity");
                 return Poll::Ready(End::Quiet);
             }
-            idle.as_mut().reset(deadline);
+            let Some(next) = held.into_iter().chain(deadline).min() else { return Poll::Pending };
+            idle.as_mut().reset(next);
         }
         Poll::Pending
+    }
+
+    fn idle_deadline(&self, now: Instant, idle_max: Duration) -> Instant {
+        let waiting = !self.replies.is_empty() && self.output.is_empty();
+        let deadline = if waiting { now + idle_max } else { self.last_active + idle_max };
+        self.input.frame_deadline(idle_max).map_or(deadline, |slow| slow.min(deadline))
     }
 
     fn tell(&self, reason: &str) {

@@ -6,6 +6,7 @@ use crate::connection::{self, Wiring};
 use crate::log_limit::LogLimit;
 use crate::pool::BufferPool;
 use crate::quotas::{ConnectionQuotas, Slot};
+use crate::request_memory::RequestMemory;
 use crate::service::{NoObserver, Observer, Peer, Service};
 use crate::shutdown::Shutdown;
 use std::io;
@@ -23,6 +24,9 @@ const HANDOVER_MAX: usize = 256;
 /// After a failed accept (EMFILE above all) the acceptor rests this long instead of spinning.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// Kafka's default of `socket.request.max.bytes`.
+const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
+
 /// How a listener and its connections behave.
 #[derive(Clone)]
 pub struct ListenerOptions {
@@ -32,6 +36,8 @@ pub struct ListenerOptions {
     pub backlog: i32,
     /// `socket.request.max.bytes`: a larger frame closes its connection before anything is allocated for it.
     pub request_bytes_max: usize,
+    /// `queued.max.request.bytes`, over all connections: shared by the listeners of a node.
+    pub request_memory: Arc<RequestMemory>,
     /// `connections.max.idle.ms`; `None` for never.
     pub idle_max: Option<Duration>,
     /// Requests of one connection whose replies are not sent yet; beyond it nothing is read.
@@ -55,7 +61,8 @@ impl ListenerOptions {
         Self {
             name: Arc::from(name),
             backlog: 50,
-            request_bytes_max: 100 * 1024 * 1024,
+            request_bytes_max: REQUEST_BYTES_MAX,
+            request_memory: RequestMemory::new(2 * REQUEST_BYTES_MAX),
             idle_max: Some(Duration::from_secs(600)),
             pipeline_max: 256,
             reply_bytes_max: 1024 * 1024,

@@ -13,8 +13,8 @@ const POOL_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Where a reader's buffers come from and go to.
 pub(crate) trait Pool {
-    /// An empty buffer with some room.
-    fn take(&self) -> Vec<u8>;
+    /// An empty buffer with some room: [`BUFFER_BYTES`], or more where more is wanted and a larger one lies idle.
+    fn take(&self, wanted: usize) -> Vec<u8>;
     /// Takes a buffer back; its content is forgotten.
     fn give(&self, buffer: Vec<u8>);
 }
@@ -24,7 +24,7 @@ pub(crate) trait Pool {
 pub(crate) struct NoPool;
 
 impl Pool for NoPool {
-    fn take(&self) -> Vec<u8> {
+    fn take(&self, _: usize) -> Vec<u8> {
         Vec::with_capacity(BUFFER_BYTES)
     }
 
@@ -37,15 +37,18 @@ pub(crate) struct BufferPool(RefCell<Idle>);
 
 #[derive(Debug, Default)]
 struct Idle {
-    buffers: Vec<Vec<u8>>,
+    /// Of exactly [`BUFFER_BYTES`]: what small requests need, and what nobody is charged for.
+    small: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
     bytes: usize,
 }
 
 impl Pool for Rc<BufferPool> {
-    /// The one used last, which is warm.
-    fn take(&self) -> Vec<u8> {
-        let mut idle = self.0.borrow_mut();
-        match idle.buffers.pop() {
+    /// Of those of its kind the one used last, which is warm.
+    fn take(&self, wanted: usize) -> Vec<u8> {
+        let idle = &mut *self.0.borrow_mut();
+        let kind = if wanted > BUFFER_BYTES { &mut idle.large } else { &mut idle.small };
+        match kind.pop() {
             Some(buffer) => {
                 idle.bytes -= buffer.capacity();
                 buffer
@@ -55,12 +58,13 @@ impl Pool for Rc<BufferPool> {
     }
 
     fn give(&self, mut buffer: Vec<u8>) {
-        let mut idle = self.0.borrow_mut();
+        let idle = &mut *self.0.borrow_mut();
         let bytes = buffer.capacity();
         if (BUFFER_BYTES..=POOLED_BUFFER_BYTES_MAX).contains(&bytes) && idle.bytes + bytes <= POOL_BYTES_MAX {
             buffer.clear();
             idle.bytes += bytes;
-            idle.buffers.push(buffer);
+            let kind = if bytes > BUFFER_BYTES { &mut idle.large } else { &mut idle.small };
+            kind.push(buffer);
         }
     }
 }

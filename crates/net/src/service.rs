@@ -169,6 +169,10 @@ pub trait Observer: Send + Sync {
     fn connection_refused(&self, listener: &str) {
         let _ = listener;
     }
+    /// A connection waits for memory that other requests hold; nothing is read from it meanwhile.
+    fn request_waits(&self) {}
+    /// A connection was closed because it held memory that others wait for and sent too slowly.
+    fn slow_request_closed(&self) {}
     /// Bytes were received.
     fn bytes_in(&self, bytes: usize) {
         let _ = bytes;

@@ -14,6 +14,7 @@ use base::{BrokerEpoch, Clock, ErrorCode, Monotonic, NodeId, ProducerId, Refusal
 use config::{ConfigEntry, NodeConfig, Overrides, describe_broker, describe_group, describe_topic};
 use controller::{Controller, Decision};
 use metadata::MetadataImage;
+use net::RequestMemory;
 use parking_lot::Mutex;
 use replication::FetchSessions;
 use std::collections::{BTreeMap, BTreeSet};
@@ -174,6 +175,7 @@ pub(crate) struct Broker {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) groups: Arc<GroupCoordinator>,
     pub(crate) cold_reads: ColdReads,
+    pub(crate) request_memory: Arc<RequestMemory>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) epoch: AtomicI64,
     pub(crate) ready: AtomicBool,
@@ -354,6 +356,8 @@ impl Broker {
         self.metrics.full_log_dirs.set(i64::try_from(full).unwrap_or(i64::MAX));
         self.groups.measure();
         self.metrics.metadata_offset.set(self.image.load().provenance().offset.0);
+        self.metrics.request_memory.set(i64::try_from(self.request_memory.used()).unwrap_or(i64::MAX));
+        self.metrics.requests_waiting.set(i64::try_from(self.request_memory.waiting()).unwrap_or(i64::MAX));
         render(&self.metrics)
     }
 

@@ -71,6 +71,12 @@ impl Observer for ConnectionMetrics {
     fn connection_refused(&self, _listener: &str) {
         self.0.refused.add(1);
     }
+    fn request_waits(&self) {
+        self.0.request_waits.add(1);
+    }
+    fn slow_request_closed(&self) {
+        self.0.slow_requests_closed.add(1);
+    }
     fn bytes_in(&self, bytes: usize) {
         self.0.received_bytes.add(bytes as u64);
     }

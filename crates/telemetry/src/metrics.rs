@@ -136,6 +136,14 @@ pub struct Metrics {
     pub accepted: Counter,
     /// Connections refused because of a limit.
     pub refused: Counter,
+    /// Memory that requests which still arrive hold.
+    pub request_memory: Gauge,
+    /// Connections that wait for such memory.
+    pub requests_waiting: Gauge,
+    /// How often one had to.
+    pub request_waits: Counter,
+    /// Connections closed because others waited for what they held.
+    pub slow_requests_closed: Counter,
     /// Bytes of batches appended for producers.
     pub produced_bytes: Counter,
     /// Records appended for producers.
@@ -177,6 +185,10 @@ impl Default for Metrics {
             connections: Gauge::default(),
             accepted: Counter::default(),
             refused: Counter::default(),
+            request_memory: Gauge::default(),
+            requests_waiting: Gauge::default(),
+            request_waits: Counter::default(),
+            slow_requests_closed: Counter::default(),
             produced_bytes: Counter::default(),
             produced_records: Counter::default(),
             fetched_bytes: Counter::default(),
@@ -249,6 +261,10 @@ impl Metrics {
             "thalweg_connections" => self.connections.get(),
             "thalweg_connections_total" => counter(&self.accepted),
             "thalweg_refused_connections_total" => counter(&self.refused),
+            "thalweg_request_memory_bytes" => self.request_memory.get(),
+            "thalweg_waiting_requests" => self.requests_waiting.get(),
+            "thalweg_request_waits_total" => counter(&self.request_waits),
+            "thalweg_slow_requests_closed_total" => counter(&self.slow_requests_closed),
             "thalweg_produced_bytes_total" => counter(&self.produced_bytes),
             "thalweg_produced_records_total" => counter(&self.produced_records),
             "thalweg_fetched_bytes_total" => counter(&self.fetched_bytes),
@@ -281,6 +297,8 @@ mod tests {
             &metrics.sent_bytes,
             &metrics.accepted,
             &metrics.refused,
+            &metrics.request_waits,
+            &metrics.slow_requests_closed,
             &metrics.produced_bytes,
             &metrics.produced_records,
             &metrics.fetched_bytes,
@@ -290,6 +308,8 @@ mod tests {
         }
         for gauge in [
             &metrics.connections,
+            &metrics.request_memory,
+            &metrics.requests_waiting,
             &metrics.partitions,
             &metrics.log_size_bytes,
             &metrics.offline_log_dirs,

@@ -3,6 +3,7 @@
 use super::State;
 use crate::connection::input::{Input, Received};
 use crate::pool::NoPool;
+use crate::request_memory::Share;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -69,7 +70,7 @@ impl Task {
             commands,
             state,
             in_flight_max,
-            input: Input::new(NoPool, response_bytes_max),
+            input: Input::new(NoPool, Share::default(), response_bytes_max),
             out: VecDeque::new(),
             out_sent: 0,
             out_bytes: 0,
@@ -179,7 +180,8 @@ impl Task {
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Result<bool, String> {
         match self.input.receive(&mut self.stream, cx) {
-            Ok(Received::Nothing) => return Ok(false),
+            // A client's own connections share no memory that could be used up.
+            Ok(Received::Nothing | Received::Starved) => return Ok(false),
             Ok(Received::Bytes(_)) => {}
             Ok(Received::End) => return Err("the broker closed it".to_owned()),
             Err(error) => return Err(error.to_string()),

@@ -13,6 +13,7 @@ use tokio::task::LocalSet;
 
 mod files;
 mod limits;
+mod memory;
 
 /// Where a file range stands in a reply, and the range.
 type Placed = (usize, Arc<dyn SendFile>, u64, usize);

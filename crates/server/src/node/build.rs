@@ -16,7 +16,7 @@ use base::{BrokerEpoch, Clock, NodeId, Offset, SeededRng, Uuid};
 use config::{Listener, NodeConfig};
 use controller::{Controller, Settings};
 use metadata::{Changes, MetadataImage};
-use net::{ConnectionQuotas, ListenerOptions, QuotaLimits};
+use net::{ConnectionQuotas, ListenerOptions, QuotaLimits, RequestMemory};
 use parking_lot::Mutex;
 use protocol::messages::broker_registration_request::{
     BrokerRegistrationRequest, Feature, Listener as RegisteredListener,
@@ -114,7 +114,8 @@ fn assemble(
     let quorum = MetadataQuorum::new(loaded, committer, publisher, clock.wall());
     quorum.activate(clock.wall(), &bootstrap)?;
     partitions.put_strays_aside();
-    let (addresses, sockets) = bind(config, environment.network, &metrics, &quotas)?;
+    let request_memory = RequestMemory::new(config.request_memory_bytes);
+    let (addresses, sockets) = bind(config, environment.network, &metrics, &quotas, &request_memory)?;
     let epoch = register(config, environment, &quorum, &dirs.handles, &addresses, &dirs.cluster_id, rng)?;
     let broker = Arc::new(Broker {
         clock: Arc::clone(clock),
@@ -128,6 +129,7 @@ fn assemble(
         producer_ids: ProducerIds::default(),
         groups,
         cold_reads: ColdReads::default(),
+        request_memory,
         metrics,
         epoch: AtomicI64::new(epoch.0),
         ready: AtomicBool::new(false),
@@ -219,6 +221,7 @@ fn bind(
     network: Network,
     metrics: &Arc<Metrics>,
     quotas: &Arc<ConnectionQuotas>,
+    request_memory: &Arc<RequestMemory>,
 ) -> Result<(Addresses, Vec<net::Listener>), StartError> {
     let idle_ms = config.number("connections.max.idle.ms");
     let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
@@ -226,6 +229,7 @@ fn bind(
         let mut options = ListenerOptions::new(&listener.name, Arc::clone(quotas));
         options.backlog = i32::try_from(config.number("socket.listen.backlog.size")).unwrap_or(50);
         options.request_bytes_max = config.request_bytes_max;
+        options.request_memory = Arc::clone(request_memory);
         options.idle_max = u64::try_from(idle_ms).ok().map(Duration::from_millis);
         options.observer = Arc::new(ConnectionMetrics(Arc::clone(metrics)));
         let host = if listener.bind.host.is_empty() { "0.0.0.0" } else { &listener.bind.host };

@@ -18,7 +18,7 @@ async fn receive(input: &mut Input<Rc<BufferPool>>, stream: &mut TcpStream) -> R
 #[tokio::test]
 async fn s01_s03_memory_grows_only_with_bytes_received() {
     let (mut near, mut far) = pair().await;
-    let mut input = Input::new(Rc::new(BufferPool::default()), 100 << 20);
+    let mut input = Input::new(Rc::new(BufferPool::default()), Share::default(), 100 << 20);
     near.write_all(&(100_i32 << 20).to_be_bytes()).await.expect("writes");
     let mut sent = 4;
     let mut received = 0;
@@ -44,7 +44,7 @@ async fn s01_s03_memory_grows_only_with_bytes_received() {
 async fn s13_an_idle_connection_holds_no_buffer() {
     let (mut near, mut far) = pair().await;
     let pool = Rc::new(BufferPool::default());
-    let mut input = Input::new(Rc::clone(&pool), 1 << 20);
+    let mut input = Input::new(Rc::clone(&pool), Share::default(), 1 << 20);
     near.write_all(&[0, 0, 0, 2, 1, 2, 0]).await.expect("writes");
     while receive(&mut input, &mut far).await == Received::Nothing {
         tokio::task::yield_now().await;
@@ -68,7 +68,7 @@ async fn s13_an_idle_connection_holds_no_buffer() {
 #[tokio::test]
 async fn a_read_takes_several_frames_once_they_come_faster_than_they_are_read() {
     let (mut near, mut far) = pair().await;
-    let mut input = Input::new(Rc::new(BufferPool::default()), 1 << 20);
+    let mut input = Input::new(Rc::new(BufferPool::default()), Share::default(), 1 << 20);
     let frame = [&4_000_i32.to_be_bytes()[..], &[7; 4_000]].concat();
     let mut largest = 0;
     for _ in 0..6 {
@@ -100,4 +100,37 @@ async fn a_read_takes_several_frames_once_they_come_faster_than_they_are_read() 
         input.rest();
     }
     assert_eq!(input.read_bytes, BUFFER_BYTES);
+}
+
+/// The first bytes of the next frame stand behind a large one: what is kept for them is small.
+#[tokio::test]
+async fn s03_a_few_bytes_behind_a_large_frame_hold_no_large_buffer() {
+    let (mut near, mut far) = pair().await;
+    let mut input = Input::new(Rc::new(BufferPool::default()), Share::default(), 100 << 20);
+    let bytes = [&3_000_000_i32.to_be_bytes()[..], &vec![1; 3_000_000], &[0, 0, 0, 9, 7]].concat();
+    let sender = tokio::spawn(async move {
+        near.write_all(&bytes).await.expect("writes");
+        near
+    });
+    while input.next_frame().expect("valid").is_none() {
+        if receive(&mut input, &mut far).await == Received::Nothing {
+            tokio::task::yield_now().await;
+        }
+    }
+    while input.buffer.len() - input.start < 5 {
+        input.rest();
+        if receive(&mut input, &mut far).await == Received::Nothing {
+            tokio::task::yield_now().await;
+        }
+    }
+    input.rest();
+    assert_eq!((input.next_frame(), &input.buffer[..]), (Ok(None), &[0, 0, 0, 9, 7][..]));
+    assert!(input.buffer.capacity() <= BUFFER_BYTES, "{} bytes", input.buffer.capacity());
+    let mut near = sender.await.expect("no panic");
+    near.write_all(&[7; 8]).await.expect("writes");
+    while input.next_frame().expect("valid").is_none() {
+        if receive(&mut input, &mut far).await == Received::Nothing {
+            tokio::task::yield_now().await;
+        }
+    }
 }
