@@ -4,6 +4,7 @@
 //! `THALWEG_DIFFERENTIAL_RECORD=1 THALWEG_CONFORMANCE_TARGET=kafka cargo run -p conformance -- every_api`; without the first variable,
 //! Kafka is compared with what was recorded. `THALWEG_DIFFERENTIAL_TARGET=HOST:PORT` compares a fresh node that runs there. With
 //! `THALWEG_DIFFERENTIAL_PAGE=FILE`, two live brokers are compared, that one and the Kafka at `THALWEG_DIFFERENTIAL_KAFKA`: `cargo xtask diff`.
+//! The page that it writes must be fresh: `book.rs`.
 
 #![expect(
     clippy::type_complexity,
@@ -11,6 +12,7 @@
 )]
 
 mod batches;
+mod book;
 mod canon;
 mod cluster;
 mod configs;
@@ -81,11 +83,13 @@ fn every_api_and_version_answers_as_kafka_does() {
         assert!(recorded() == parse(&transcript(&run(&kafka))), "Kafka does not answer as it was recorded");
         return;
     }
-    let lines = match std::env::var("THALWEG_DIFFERENTIAL_TARGET") {
-        Ok(address) => run(&address),
-        Err(_) => run(&node::OwnNode::start("differential").address()),
+    let ask = |address: &str| (parse(&transcript(&run(address))), report::served(address));
+    let (ours, we_serve) = match std::env::var("THALWEG_DIFFERENTIAL_TARGET") {
+        Ok(address) => ask(&address),
+        Err(_) => ask(&node::OwnNode::start("differential").address()),
     };
-    judge(&recorded(), &parse(&transcript(&lines)));
+    judge(&recorded(), &ours);
+    book::check(&recorded(), &ours, &we_serve);
 }
 
 /// Two live brokers, and a page about them.
