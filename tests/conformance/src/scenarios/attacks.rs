@@ -6,6 +6,7 @@ pub(super) mod bombs;
 pub(super) mod crowds;
 pub(super) mod floods;
 pub(super) mod frames;
+pub(super) mod impostors;
 pub(super) mod lies;
 pub(super) mod names;
 mod requests;

@@ -1,4 +1,4 @@
-//! The opt-in HTTP listener: metrics that move, and health.
+//! The opt-in HTTP listener: metrics that move, and health; and what hostile clients do to it (S49).
 
 use crate::members::{Ends, Member, has_reached, java};
 use conformance::fault::{During, Fault, ensure};
@@ -8,6 +8,9 @@ use conformance::rig::Scene;
 use conformance::wire::{api_versions, connect};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+
+/// Connections of S49: more than are answered at once.
+const HALF_OPEN: usize = 100;
 
 /// Status line and body of a GET.
 fn get(address: &str, path: &str) -> Result<(String, String), Fault> {
@@ -105,6 +108,36 @@ pub(super) fn full_log_dirs(scene: &Scene<'_>) -> Result<(), Fault> {
         node.stop()?;
     }
     Ok(())
+}
+
+/// Clients that say half a request, or a megabyte, or something else than GET: none of them changes anything, or keeps a scraper out for long.
+pub(super) fn s49_hostile_scrapers(scene: &Scene<'_>) -> Result<(), Fault> {
+    only_thalweg(scene)?;
+    let http = free()?;
+    let node = scene.plan()?.with("thalweg.metrics.listen", &http).start(scene)?;
+    let mut halves = Vec::new();
+    for _ in 0..HALF_OPEN {
+        let mut stream = connect(&http)?;
+        stream.write_all(b"GET /metr").during("half a request")?;
+        halves.push(stream);
+    }
+    for request in
+        ["POST /metrics HTTP/1.1\r\n\r\n", "DELETE / HTTP/1.1\r\n\r\n", "PUT /healthz HTTP/1.1\r\n\r\n", "\0\0\r\n\r\n"]
+    {
+        let mut stream = connect(&http)?;
+        stream.write_all(request.as_bytes()).during(request)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).during(request)?;
+        ensure(answer.starts_with("HTTP/1.1 400 "), || format!("{request:?}: {answer}"))?;
+    }
+    let mut endless = connect(&http)?;
+    // It ends the connection in the middle, so that the rest may not be taken.
+    drop(endless.write_all(&[&b"GET /metrics HTTP/1.1\r\nX: "[..], &vec![b'x'; 1 << 20]].concat()));
+    let (status, body) = get(&http, "/metrics")?;
+    ensure(status.contains(" 200 ") && body.contains("# TYPE "), || format!("/metrics: {status}"))?;
+    api_versions(&mut connect(&node.address)?)?;
+    drop(halves);
+    node.stop()
 }
 
 pub(super) fn metrics_and_health(scene: &Scene<'_>) -> Result<(), Fault> {

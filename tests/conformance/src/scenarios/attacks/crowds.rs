@@ -1,7 +1,9 @@
 //! Many connections, and slow ones: S03, S13.
 
+use super::requests::{ALL, produce, wall_ms};
 use super::siege::{GROWTH_KIB_MAX, Siege, resident_kib};
 use conformance::fault::{During, Fault, ensure};
+use conformance::made_batch::{MadeBatch, record};
 use conformance::process::now;
 use conformance::rig::Scene;
 use conformance::wire::{api_versions, connect, expect_close};
@@ -27,6 +29,55 @@ const IDLE_MS: &str = "2000";
 const PAUSE: Duration = Duration::from_millis(50);
 /// By when all of them must be gone: the node adds a second for each KiB that it received.
 const GONE: Duration = Duration::from_secs(40);
+
+/// `queued.max.request.bytes` of the half-sent giants: one request of `socket.request.max.bytes`.
+const MEMORY_BYTES: usize = 100 << 20;
+/// Connections that send half a frame of nearly that size.
+const GIANTS: usize = 100;
+/// What each of them tries to send, bytes.
+const GIANT_SENT: usize = 12 << 20;
+/// A giant that has not got on for this long is held back.
+const HELD_BACK: Duration = Duration::from_millis(50);
+/// A record of an honest client that needs such memory too.
+const LARGE_RECORD: usize = 900_000;
+
+/// More half-sent frames than memory: the node keeps no more than it says (`queued.max.request.bytes`, one frame, and 16 KiB a connection),
+/// and gets rid of those who sit on it when somebody else wants it.
+pub(in super::super) fn s03_half_sent_giants(scene: &Scene<'_>) -> Result<(), Fault> {
+    let plan = scene.plan()?.with("queued.max.request.bytes", &MEMORY_BYTES.to_string());
+    let siege = Siege::lay(scene, plan)?;
+    let announced = (99_i32 << 20).to_be_bytes();
+    let (part, mut sent) = (vec![0; 64 << 10], 0);
+    let mut giants = Vec::new();
+    for number in 0..GIANTS {
+        let mut stream = connect(&siege.node.address)?;
+        stream.set_write_timeout(Some(HELD_BACK)).during("write timeout")?;
+        stream.write_all(&announced).during(format!("giant {number}"))?;
+        let mut of_this = 0;
+        // Held back, or closed for being slow while others waited: either is a defence.
+        while of_this < GIANT_SENT && stream.write_all(&part).is_ok() {
+            of_this += part.len();
+        }
+        sent += of_this;
+        giants.push(stream);
+    }
+    siege.honest_is_served()?;
+    // Its frame is too large for the connection's own buffer.
+    let mut honest = connect(&siege.node.address)?;
+    honest.set_read_timeout(Some(GONE)).during("read timeout")?;
+    honest.set_write_timeout(Some(GONE)).during("write timeout")?;
+    let batch = MadeBatch::of(wall_ms(), &[record(0, None, Some(&vec![7; LARGE_RECORD]))]).bytes();
+    let started = now();
+    let (error, _) = produce(&mut honest, "honest", ALL, &batch).during("a large record among half-sent giants")?;
+    ensure(error == 0, || format!("a large record is refused with error {error}"))?;
+    scene.figure(&format!(
+        "{GIANTS} giants got {} MiB off; an honest record of {LARGE_RECORD} bytes was then kept in {} ms",
+        sent >> 20,
+        (now() - started).as_millis()
+    ));
+    let bound = (2 * MEMORY_BYTES + GIANTS * (16 << 10)) as u64 >> 10;
+    siege.lift(scene, "half-sent giants", bound + GROWTH_KIB_MAX)
+}
 
 /// Half-open clients, clients that send half a frame and fall silent, clients that send a byte at a time: what the node keeps for
 /// them follows what they sent, not what they announced, and each is closed once it has had its time.
