@@ -129,6 +129,9 @@ class Peer:
         self.fill(producer, topic, made)
         say("filled", count)
 
+    def say_at(self, partition, offset):
+        say("at", partition, "none" if offset < 0 else offset)
+
     def do_shares(self, names, wanted):
         want = sorted(int(word) for word in wanted.split(","))
         last = []
@@ -338,7 +341,7 @@ class Confluent(Peer):
         consumer = self.consumer({})
         found = consumer.offsets_for_times([self.ck.TopicPartition(topic, int(partition), int(ts))], timeout=DEADLINE)[0]
         consumer.close()
-        say("at", partition, "none" if found.offset < 0 else found.offset)
+        self.say_at(partition, found.offset)
 
     def do_open(self, name, topic, partitions):
         consumer = self.consumer({})
@@ -645,7 +648,11 @@ class Pure(Peer):
 
 def main():
     client, address, *settings = sys.argv[1:]
-    peer = {"confluent": Confluent, "pure": Pure}[client](address, options_of(settings))
+    serve({"confluent": Confluent, "pure": Pure}[client](address, options_of(settings)))
+
+
+def serve(peer):
+    """Answers the commands on stdin until they end."""
     for command in sys.stdin:
         lines.clear()
         word, *words = command.rstrip("\n").split(" ")
@@ -659,4 +666,5 @@ def main():
         print(".", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

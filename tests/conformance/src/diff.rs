@@ -2,9 +2,9 @@
 
 use crate::scenarios::{differential, table};
 use crate::table::Row;
-use conformance::fault::{During, Fault};
+use conformance::fault::{During, Fault, ensure};
 use conformance::node::Kind;
-use conformance::rig::{Rig, Scene};
+use conformance::rig::{Rig, Scene, workspace};
 use conformance::table_peer::FAMILIES;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,6 +35,30 @@ pub(crate) fn run(page: &Path) -> Result<bool, Fault> {
     drop(scene);
     rig.close();
     Ok(explained.is_ok() && alike)
+}
+
+/// The checked-in page.
+const PAGE: &str = "docs/book/differences.md";
+
+/// Fails when the page that is checked in does not say of its clients what they have just done. The rows' expectations are what Kafka answers, so
+/// only a row that does not hold for Kafka any more escapes, which `cargo xtask diff` finds.
+pub(crate) fn check_page(rows: &[Row], ours: &Outcomes) -> Result<(), Fault> {
+    let page = std::fs::read_to_string(workspace().join(PAGE)).during(PAGE)?;
+    let fresh = is_fresh(&page, rows, ours);
+    ensure(fresh, || format!("{PAGE} does not say what the clients do: write it again with `cargo xtask diff`"))
+}
+
+fn is_fresh(page: &str, rows: &[Row], ours: &Outcomes) -> bool {
+    let as_recorded = |(row, family, outcome): &(String, &'static str, Outcome)| {
+        let outcome = match (outcome, rows.iter().find(|of| of.name == *row).and_then(|row| row.limit(family))) {
+            (Outcome::Limited(why), _) => Outcome::Limited(why.clone()),
+            (_, Some(why)) => Outcome::Limited(why.to_owned()),
+            _ => Outcome::Same,
+        };
+        (row.clone(), *family, outcome)
+    };
+    let kafka: Outcomes = ours.iter().map(as_recorded).collect();
+    page.contains(&(clients(rows, &kafka, ours).0 + "\n## "))
 }
 
 fn by_clients(scene: &Scene<'_>, kind: Kind) -> Result<Outcomes, Fault> {
@@ -103,7 +127,7 @@ fn clients(rows: &[Row], kafka: &Outcomes, ours: &Outcomes) -> (String, bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::clients;
+    use super::{clients, is_fresh};
     use crate::scenarios::table::Outcome;
     use crate::table::parse;
 
@@ -116,5 +140,19 @@ mod tests {
         assert!(alike && page.contains("| one | = | not run |") && page.contains("| two | - |"), "{page}");
         let (page, alike) = clients(&rows, &outcomes(Outcome::Different("x".into())), &outcomes(Outcome::Same));
         assert!(!alike && page.contains("| two | ≠ |"), "{page}");
+    }
+
+    #[test]
+    fn a_stale_page_is_noticed() {
+        let rows = parse("## one\n> x\nx\n\n## two\n- java: it cannot\n> x\nx\n").expect("a table");
+        let one = |outcome| ("one".to_owned(), "java", outcome);
+        let two = || ("two".to_owned(), "java", Outcome::Limited("it cannot".to_owned()));
+        let ours = vec![one(Outcome::Same), two()];
+        let page = clients(&rows, &ours, &ours).0 + "\n## Requests\n";
+        assert!(is_fresh(&page, &rows, &ours));
+        assert!(!is_fresh(&page, &rows, &vec![one(Outcome::NotServed), two()]), "an API that is served no more");
+        let more = parse("## one\n> x\nx\n\n## two\n> x\nx\n\n## three\n> x\nx\n").expect("a table");
+        assert!(!is_fresh(&page, &more, &ours), "a new row");
+        assert!(!is_fresh(&page.replace("client", "="), &rows, &ours), "a limit");
     }
 }

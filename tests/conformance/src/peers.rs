@@ -71,6 +71,12 @@ pub fn java_peer(jars: &Path) -> Result<PathBuf, Fault> {
     })
 }
 
+/// The system's Python, for what needs no packages.
+pub fn plain_python() -> Result<PathBuf, Fault> {
+    needs("python3", &["--version"])?;
+    Ok(PathBuf::from("python3"))
+}
+
 /// The Python interpreter of an environment that has the Python clients.
 pub fn python() -> Result<PathBuf, Fault> {
     let manifest = manifests().join("requirements.txt");

@@ -19,7 +19,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(100);
 const LINES_MAX: usize = 1_024;
 
 /// Families of clients, by the names that the table's limits use.
-pub const FAMILIES: &[&str] = &["java", "librdkafka", "go", "node", "kafka-python"];
+pub const FAMILIES: &[&str] = &["java", "librdkafka", "go", "node", "kafka-python", "kcat"];
 
 /// A peer that runs.
 pub struct TablePeer {
@@ -108,6 +108,12 @@ fn command(family: &str) -> Result<Command, Fault> {
         }
         "librdkafka" => python("confluent"),
         "kafka-python" => python("pure"),
+        "kcat" => {
+            peers::kcat()?;
+            let mut command = Command::new(peers::plain_python()?);
+            command.arg(peers::manifests().join("kcat_table.py"));
+            Ok(command)
+        }
         "go" => Ok(Command::new(peers::go()?)),
         "node" => {
             let mut command = Command::new("node");

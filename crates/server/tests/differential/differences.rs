@@ -34,7 +34,6 @@ pub(crate) const WANTED: &[(&str, &str)] = &[
     ("IncrementalAlterConfigs.values.broker.log.remote.copy.lag.ms", NOT_YET),
     ("IncrementalAlterConfigs.values.broker.metric.reporters", NOT_YET),
     ("IncrementalAlterConfigs.values.topic.min.cleanable.dirty.ratio", STRICTER),
-    ("IncrementalAlterConfigs.values.topic.durability", OURS),
     ("ListConfigResources.client-metrics", CLIENT_METRICS),
     ("ListConfigResources.default", CLIENT_METRICS),
     ("ListOffsets.isolation-2", STUMBLES),

@@ -53,11 +53,13 @@ impl Broken {
         let rows = table::rows()?;
         let row = rows.iter().find(|row| row.name == name);
         let row = row.ok_or_else(|| Fault::Failed(format!("the table has no row {name}")))?;
+        // One that cannot do the row has nothing to say about it.
+        let peers = peers.iter_mut().filter(|peer| row.limit(peer.family).is_none()).collect::<Vec<_>>();
         let count = peers.len();
         // All at once: they wait for brokers, and for retries that a broken one costs them.
         let done = std::thread::scope(|scope| {
             let run = |peer: &mut TablePeer| (peer.family, row.run(peer, &self.data));
-            let threads: Vec<_> = peers.iter_mut().map(|peer| scope.spawn(move || run(peer))).collect();
+            let threads: Vec<_> = peers.into_iter().map(|peer| scope.spawn(move || run(peer))).collect();
             threads.into_iter().filter_map(|thread| thread.join().ok()).collect::<Vec<_>>()
         });
         ensure(done.len() == count, || "a peer's thread is lost".to_owned())?;

@@ -48,6 +48,10 @@ pub(super) fn every_row(scene: &Scene<'_>) -> Result<(), Fault> {
         })
         .collect();
     ensure(failed.is_empty(), || format!("{} rows differ:\n    {}", failed.len(), failed.join("\n    ")))?;
+    let everyone = FAMILIES.iter().all(|family| outcomes.iter().any(|(_, of, _)| of == family));
+    if everyone && plan.kind == Kind::Thalweg {
+        crate::diff::check_page(&rows()?, &outcomes)?;
+    }
     node.stop()
 }
 
