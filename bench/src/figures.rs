@@ -174,6 +174,9 @@ pub struct Row {
     pub promise: String,
     /// In the order in which they took turns.
     pub contests: Vec<Contest>,
+    /// What the case took with everything around it.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 impl Row {

@@ -24,6 +24,7 @@ use options::{Options, Task};
 use report::Report;
 use report::conditions::Conditions;
 use std::process::ExitCode;
+use workloads::Entry;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -60,36 +61,48 @@ fn measure(options: &Options) -> Result<(), Fault> {
     ensure(!chosen.is_empty(), || "no case has such a name: see --list".to_owned())?;
     usage::raise_open_files()?;
     let started = now();
-    let mut conditions = Conditions::observe(options)?;
+    let mut report = Report { conditions: Conditions::observe(options)?, rows: Vec::new(), failures: Vec::new() };
     let rig = Rig::new()?;
     let scene = rig.scene("bench")?;
     let lab = Lab::new(&scene, options);
-    let (mut rows, mut failures) = (Vec::new(), Vec::new());
     for (number, entry) in chosen.iter().enumerate() {
-        let seconds = (now() - started).as_secs();
-        println!("{}/{} {} (after {seconds} s)", number + 1, chosen.len(), entry.case);
-        match entry.run(&lab) {
-            Ok(row) => {
-                report::text::print(&row);
-                rows.push(row);
-            }
-            // What could be measured is kept, and the run is a failed one.
-            Err(Fault::Failed(why) | Fault::Skipped(why)) => {
-                println!("  FAILED: {why}");
-                failures.push((entry.case.clone(), why));
-                lab.forget();
-            }
-        }
+        println!("{}/{} {} (after {} s)", number + 1, chosen.len(), entry.case, (now() - started).as_secs());
+        one(entry, &lab, &mut report);
+        // A run that is cut short leaves what it has measured.
+        report.conditions.took_seconds = (now() - started).as_secs();
+        report.write(&options.out)?;
     }
-    lab.close()?;
-    if failures.is_empty() {
+    if let Err(Fault::Failed(why) | Fault::Skipped(why)) = lab.close() {
+        report.failures.push(("stopping the nodes".to_owned(), why));
+    }
+    if report.failures.is_empty() {
         drop(std::fs::remove_dir_all(&scene.folder));
     }
+    drop(scene);
     rig.close();
-    conditions.took_seconds = (now() - started).as_secs();
-    let report = Report { conditions, rows, failures };
+    report.conditions.took_seconds = (now() - started).as_secs();
     report.write(&options.out)?;
     println!("{} cases in {} s: {}", report.rows.len(), report.conditions.took_seconds, options.out.display());
     let failed: Vec<&str> = report.failures.iter().map(|(case, _)| case.as_str()).collect();
     ensure(failed.is_empty(), || format!("failed: {}", failed.join(", ")))
+}
+
+/// Runs a case and takes it into the report. What could be measured is kept when one fails, and the run is a failed one.
+fn one(entry: &Entry, lab: &Lab<'_>, report: &mut Report) {
+    let started = now();
+    let ran = entry.run(lab);
+    let took = (now() - started).as_secs_f64();
+    match ran {
+        Ok(mut row) => {
+            row.seconds = took;
+            report::text::print(&row);
+            println!("  took {took:.1} s");
+            report.rows.push(row);
+        }
+        Err(Fault::Failed(why) | Fault::Skipped(why)) => {
+            println!("  FAILED after {took:.1} s: {why}");
+            report.failures.push((entry.case.clone(), why));
+            lab.forget();
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What a run leaves behind: `results.json` with every round, and a page with plots that is made from it alone.
 
 pub mod conditions;
+mod glance;
 mod page;
 mod plot;
 mod targets;

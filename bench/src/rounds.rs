@@ -71,6 +71,7 @@ impl Case {
             load: self.load,
             promise: self.promise.to_owned(),
             contests,
+            seconds: 0.0,
         }
     }
 }

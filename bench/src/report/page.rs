@@ -1,7 +1,8 @@
-//! The page: conditions first, then what we hold ourselves to, plots, and every case with median, best and spread.
+//! The page: conditions first, then all cases at a glance, what we hold ourselves to, plots, and every case with median, best and spread.
 
+use super::glance;
 use super::plot::Plot;
-use super::targets::{Bound, TARGETS};
+use super::targets::{Bound, TARGETS, Target};
 use super::text::{figures, short, spread};
 use super::{RESULTS, Report};
 use crate::figures::Row;
@@ -17,6 +18,7 @@ pub fn render(run: &Report, plots: &[Plot]) -> String {
     for (case, why) in &run.failures {
         let _ = writeln!(out, "**`{case}` failed**: {}\n", why.lines().next().unwrap_or_default());
     }
+    glance::section(run, &mut out);
     targets(run, &mut out);
     if !plots.is_empty() {
         out += "## Plots\n\n";
@@ -25,7 +27,7 @@ pub fn render(run: &Report, plots: &[Plot]) -> String {
         }
     }
     out += "## Cases\n\nEach cell: the median of the rounds (the best, the lowest and the highest). Ratios are of the best rounds.\n\n";
-    run.rows.iter().for_each(|row| case(row, &mut out));
+    run.rows.iter().for_each(|row| case(run, row, &mut out));
     out.truncate(out.trim_end().len());
     out + "\n"
 }
@@ -56,20 +58,25 @@ fn conditions(run: &Report, out: &mut String) {
 fn targets(run: &Report, out: &mut String) {
     out.push_str("## What we hold ourselves to\n\n| | wanted | found | |\n|---|---|---|---|\n");
     for target in TARGETS {
-        let wanted = match target.bound {
-            Bound::AtLeast(bound) => format!("at least {bound}"),
-            Bound::AtMost(bound) => format!("at most {bound}"),
-        };
-        let (found, verdict) = match (target.value)(run).filter(|value| value.is_finite()) {
-            Some(value) => (short(value), if target.is_met(value) { "met" } else { "**missed**" }),
-            None => ("-".to_owned(), "not measured"),
-        };
+        let (wanted, found, verdict) = judged(run, target);
         let _ = writeln!(out, "| {} | {wanted} | {found} | {verdict} |", target.says);
     }
     out.push('\n');
 }
 
-fn case(row: &Row, out: &mut String) {
+/// What is wanted, what was found, and what follows.
+fn judged(run: &Report, target: &Target) -> (String, String, &'static str) {
+    let wanted = match target.bound {
+        Bound::AtLeast(bound) => format!("at least {bound}"),
+        Bound::AtMost(bound) => format!("at most {bound}"),
+    };
+    match (target.value)(run).filter(|value| value.is_finite()) {
+        Some(value) => (wanted, short(value), if target.is_met(value) { "met" } else { "**missed**" }),
+        None => (wanted, "-".to_owned(), "not measured"),
+    }
+}
+
+fn case(run: &Report, row: &Row, out: &mut String) {
     let _ = writeln!(out, "### {}\n\n{}. {}.\n", row.case, row.load, row.promise);
     let mut head = "| |".to_owned();
     for contest in &row.contests {
@@ -102,4 +109,13 @@ fn case(row: &Row, out: &mut String) {
         out.push('\n');
     }
     out.push('\n');
+    for target in TARGETS.iter().filter(|target| target.case == row.case) {
+        // The load is told above.
+        let (_, says) = target.says.split_once(": ").unwrap_or(("", target.says));
+        let (wanted, found, verdict) = judged(run, target);
+        let _ = writeln!(out, "- {says}: {wanted} wanted, {found} found, {verdict}");
+    }
+    if TARGETS.iter().any(|target| target.case == row.case) {
+        out.push('\n');
+    }
 }

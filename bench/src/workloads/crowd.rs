@@ -42,15 +42,23 @@ pub(super) fn entries() -> Vec<Entry> {
     for spread in SPREADS {
         let crowd = Rc::clone(&crowd);
         entries.push(Entry::new("partitions", format!("partitions-{spread}"), move |lab| {
-            round_robin(lab, &crowd, spread)
+            or_disperse(&crowd, round_robin(lab, &crowd, spread))
         }));
     }
     entries.push(Entry::new("start", "start-empty", start_empty));
     for (name, kill) in [("start-10000", false), ("start-kill-9", true)] {
         let crowd = Rc::clone(&crowd);
-        entries.push(Entry::new("start", name, move |lab| restart(lab, &crowd, name, kill)));
+        entries.push(Entry::new("start", name, move |lab| or_disperse(&crowd, restart(lab, &crowd, name, kill))));
     }
     entries
+}
+
+/// After a failure the next case gets new nodes: one that misbehaved, or is half restarted, must not be measured again.
+fn or_disperse(crowd: &Crowd, ran: Result<Row, Fault>) -> Result<Row, Fault> {
+    if ran.is_err() {
+        crowd.borrow_mut().clear();
+    }
+    ran
 }
 
 fn names(lab: &Lab<'_>) -> &'static [&'static str] {
