@@ -44,7 +44,9 @@ pub fn section(run: &Report, out: &mut String) {
         for (figure, other) in [(figure, CEILING), (figure, KAFKA), (cost, CEILING), (cost, KAFKA)] {
             let _ = write!(out, " {} |", ratio(row, ours, figure, other));
         }
-        let _ = writeln!(out, " {} s |", row.seconds.round());
+        // Runs of earlier versions do not tell.
+        let took = if row.seconds > 0.0 { format!("{:.0} s", row.seconds) } else { "-".to_owned() };
+        let _ = writeln!(out, " {took} |");
     }
     out.push('\n');
 }
