@@ -209,8 +209,13 @@ impl Acceptor {
             socket.set_send_buffer_size(bytes)?;
         }
         let local = stream.local_addr()?;
-        if let Some(name) = self.congestion_control.as_ref().filter(|_| !is_local(remote, local)) {
-            socket.set_tcp_congestion(name)?;
+        if let Some(name) = self.congestion_control.as_ref().filter(|_| !is_local(remote, local))
+            && let Err(error) = socket.set_tcp_congestion(name)
+        {
+            // It is served as well without; a sandbox may allow nothing else.
+            self.warn(&format!(
+                "the connection from {remote} goes on without the system's congestion control: {error}"
+            ));
         }
         let peer = Peer { id: next_connection_id(), remote, local, listener: Arc::clone(&self.options.name) };
         let target = &self.loops[turn % self.loops.len()];
