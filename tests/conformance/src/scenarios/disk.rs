@@ -27,7 +27,11 @@ const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes=1024";
 
 /// A stopped node whose log dir holds rich topics of every codec, deleted records, a grown topic and groups.
 pub(super) fn filled(scene: &Scene<'_>, plan: Plan) -> Result<Plan, Fault> {
-    let plan = plan.with("group.initial.rebalance.delay.ms", "100");
+    // Members of the consumer protocol learn of each other with their heartbeats.
+    let plan = plan
+        .with("group.initial.rebalance.delay.ms", "100")
+        .with("group.consumer.min.heartbeat.interval.ms", "500")
+        .with("group.consumer.heartbeat.interval.ms", "500");
     let node = plan.start(scene)?;
     let server = ["--bootstrap-server", node.address.as_str()];
     let cut = scene.path("cut.json");
