@@ -86,7 +86,7 @@ impl<'d> Place<'d> {
         if let Some(why) = self.contradiction(data, least) {
             return Ok(Placed::Refused(why));
         }
-        let kept = match self.already_there(position, data)? {
+        let kept = match self.already_there(position, data, least.unwrap_or(self.base))? {
             Ok(kept) => kept,
             Err(header) => {
                 let why =
@@ -163,7 +163,12 @@ impl<'d> Place<'d> {
     }
 
     /// How many bytes of `data`, whole batches, stand at `position` as they should; or the header of a whole batch that is another one.
-    fn already_there(&self, position: u64, data: &[u8]) -> Result<Result<usize, BatchHeader>, LogError> {
+    fn already_there(
+        &self,
+        position: u64,
+        data: &[u8],
+        mut least: Offset,
+    ) -> Result<Result<usize, BatchHeader>, LogError> {
         let (mut window, mut there) = (Window::default(), Vec::new());
         let mut kept = 0;
         while kept < data.len() {
@@ -177,6 +182,11 @@ impl<'d> Place<'d> {
                 // What is left of a torn write: all that comes is unreachable without it.
                 Err(BadBatch::Bytes(_)) => break,
             };
+            // The checksum leaves the offset out, and a sector may end just behind it: that is torn, too.
+            if header.base_offset < least {
+                break;
+            }
+            least = header.next_offset();
             // The last batch of a write may be cut off, when a cut came between.
             let len = header.size.min(data.len() - kept);
             there.resize(len, 0);
