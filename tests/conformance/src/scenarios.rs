@@ -8,6 +8,7 @@ mod commands;
 mod crash;
 pub(crate) mod differential;
 mod disk;
+mod durability;
 mod exchange;
 mod figures;
 mod files;
@@ -67,6 +68,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("every_api_and_version_answers_as_kafka_does", differential::every_api),
     ("kafka_topics_tool", admin::topics),
     ("kafka_configs_tool", admin::configs),
+    ("durability_is_described_altered_and_in_force", durability::is_in_force),
     ("kafka_get_offsets_and_delete_records_tools", admin::offsets),
     ("kafka_cluster_tools", admin::cluster),
     ("unsupported_api_versions_is_answered_in_version_0", attacks::frames::api_versions_downgrade),

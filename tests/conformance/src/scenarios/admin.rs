@@ -8,7 +8,7 @@ use conformance::rig::Scene;
 /// kafka-consumer-groups.
 pub(super) const GROUPS_TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 
-fn contains(text: &str, parts: &[&str]) -> Result<(), Fault> {
+pub(super) fn contains(text: &str, parts: &[&str]) -> Result<(), Fault> {
     for part in parts {
         ensure(text.contains(part), || format!("no `{part}` in:\n{text}"))?;
     }
@@ -16,12 +16,12 @@ fn contains(text: &str, parts: &[&str]) -> Result<(), Fault> {
 }
 
 /// A tool with `--bootstrap-server`.
-fn ask(java: &mut Java, address: &str, class: &str, args: &[&str]) -> Result<String, Fault> {
+pub(super) fn ask(java: &mut Java, address: &str, class: &str, args: &[&str]) -> Result<String, Fault> {
     java.tool(class, &[&["--bootstrap-server", address], args].concat())
 }
 
 /// A tool that must refuse, and say all of `words`.
-fn refused(java: &mut Java, address: &str, class: &str, args: &[&str], words: &[&str]) -> Result<(), Fault> {
+pub(super) fn refused(java: &mut Java, address: &str, class: &str, args: &[&str], words: &[&str]) -> Result<(), Fault> {
     let answer = java.tool_any(class, None, &[&["--bootstrap-server", address], args].concat())?;
     let said = format!("{}\n{}", answer.stdout, answer.stderr);
     ensure(answer.code != 0, || format!("{class} {} was not refused: {said}", args.join(" ")))?;

@@ -9,5 +9,5 @@ pub(super) mod frames;
 pub(super) mod impostors;
 pub(super) mod lies;
 pub(super) mod names;
-mod requests;
+pub(crate) mod requests;
 mod siege;

@@ -13,7 +13,7 @@ use std::net::TcpListener;
 const HALF_OPEN: usize = 100;
 
 /// Status line and body of a GET.
-fn get(address: &str, path: &str) -> Result<(String, String), Fault> {
+pub(super) fn get(address: &str, path: &str) -> Result<(String, String), Fault> {
     let mut stream = connect(address)?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).during(path)?;
@@ -24,7 +24,7 @@ fn get(address: &str, path: &str) -> Result<(String, String), Fault> {
 }
 
 /// The sum of all samples whose line starts with a metric's name and holds every label.
-fn sample(text: &str, holds: &[&str]) -> f64 {
+pub(super) fn sample(text: &str, holds: &[&str]) -> f64 {
     let lines = text.lines().filter(|line| !line.starts_with('#') && holds.iter().all(|part| line.contains(part)));
     lines.filter_map(|line| line.rsplit_once(' ').and_then(|(_, value)| value.parse::<f64>().ok())).sum()
 }

@@ -15,7 +15,7 @@ const BODY: usize = 4;
 
 /// The time that goes into batches, ms.
 #[expect(clippy::disallowed_methods, reason = "batches of a real client carry the real time")]
-pub(super) fn wall_ms() -> i64 {
+pub(crate) fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
@@ -65,7 +65,7 @@ pub(super) fn produce_body(topic: &[u8], acks: i16, records: &[u8]) -> Vec<u8> {
 }
 
 /// Produces to partition 0: error code and base offset.
-pub(super) fn produce(stream: &mut TcpStream, topic: &str, acks: i16, records: &[u8]) -> Result<(i16, i64), Fault> {
+pub(crate) fn produce(stream: &mut TcpStream, topic: &str, acks: i16, records: &[u8]) -> Result<(i16, i64), Fault> {
     produce_to(stream, topic.as_bytes(), acks, records)
 }
 
