@@ -65,6 +65,7 @@ fn run(mut take: Take<'_>) {
         workers: Arc::new(InTurn),
         seed: 7,
         left_out: Default::default(),
+        release_memory: |_| {},
     };
     let mut node = SteppedNode::start(configuration(), &environment).expect("the node starts");
     let address = "127.0.0.1:4242".parse().expect("an address");

@@ -65,7 +65,7 @@ pub fn recovery(data: &[u8]) {
     files.iter().for_each(|(file, bytes)| write(&disk, &Path::new(DIR).join(file), bytes));
     let options = LogOptions {
         dir: PathBuf::from(DIR),
-        config: LogConfig { index_interval_bytes, compact: name == "compacted-0", ..LogConfig::default() },
+        config: LogConfig { index_interval_bytes, compact: name == "compacted-0", ..LogConfig::default() }.into(),
         recovery_point: if flags & 2 == 0 { Offset(0) } else { recovery_point },
         log_start: if flags & 4 == 0 { Offset(0) } else { log_start },
         clean: flags & 1 != 0,

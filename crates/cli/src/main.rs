@@ -2,6 +2,7 @@
 //!
 //! Invariants: data goes to stdout, everything else to stderr; a failure is one clear sentence and a non-zero exit.
 
+mod allocator;
 mod args;
 mod cmd;
 mod output;
@@ -9,9 +10,6 @@ mod time;
 
 use clap::Parser;
 use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();

@@ -16,6 +16,9 @@ use crate::quorum::METADATA_TOPIC;
 /// How long bytes stay in a write-ahead file at most: what a start after a crash reads again.
 const RETIRE_INTERVAL_MS: i64 = 5_000;
 
+/// How often memory that was free for a while is given back. The allocator does so only while it is asked for more.
+const RELEASE_INTERVAL_MS: i64 = 2_000;
+
 /// Work that is due at a time, and again an interval later.
 struct Every {
     interval_ms: i64,
@@ -43,6 +46,7 @@ pub(crate) struct Background {
     high_watermarks: Every,
     recovery_points: Every,
     retiring: Every,
+    releasing: Every,
     heartbeat: Every,
     no_op: Every,
     /// Files and folders to remove, and when.
@@ -58,6 +62,7 @@ impl Background {
             high_watermarks: every("replica.high.watermark.checkpoint.interval.ms"),
             recovery_points: every("log.flush.offset.checkpoint.interval.ms"),
             retiring: Every::new(now, RETIRE_INTERVAL_MS),
+            releasing: Every::new(now, RELEASE_INTERVAL_MS),
             heartbeat: every("broker.heartbeat.interval.ms"),
             no_op: every("metadata.max.idle.interval.ms"),
             doomed: Mutex::new(Vec::new()),
@@ -86,6 +91,9 @@ impl Background {
         if self.recovery_points.is_due(now) {
             self.broker.log_dirs.iter().for_each(|handle| handle.flusher.want_checkpoint());
             self.snapshot(wall);
+        }
+        if self.releasing.is_due(now) {
+            (self.broker.release_memory)(false);
         }
         if self.retiring.is_due(now) {
             let filled = self.broker.log_dirs.iter().filter(|handle| !handle.write_ahead.is_empty());

@@ -27,6 +27,9 @@ use telemetry::Metrics;
 /// The client id under which Kafka's own tools may write to internal topics.
 pub(crate) const ADMIN_CLIENT_ID: &str = "__admin_client";
 
+/// A decision of so many records has needed much memory for a moment.
+const MANY_RECORDS: usize = 256;
+
 /// The type of a broker's configs among all that have some.
 pub(crate) const BROKER_CONFIGS: i8 = 4;
 
@@ -179,6 +182,8 @@ pub(crate) struct Broker {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) epoch: AtomicI64,
     pub(crate) ready: AtomicBool,
+    /// Gives free memory back; see [`crate::Environment`].
+    pub(crate) release_memory: fn(bool),
     /// Endpoints of the controller listeners of this node, with their real ports.
     pub(crate) controllers: Vec<NodeEndpoint>,
 }
@@ -249,9 +254,18 @@ impl Broker {
             ));
         }
         let now = self.clock.wall();
-        let (reply, needed) = self.quorum.submit(now, |controller, _| Ok(decide(controller)))?;
+        let mut records = 0;
+        let (reply, needed) = self.quorum.submit(now, |controller, _| {
+            let decision = decide(controller);
+            records = decision.records.len();
+            Ok(decision)
+        })?;
         let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
-        match tokio::time::timeout(timeout, self.quorum.committed(needed)).await {
+        let committed = tokio::time::timeout(timeout, self.quorum.committed(needed)).await;
+        if records >= MANY_RECORDS {
+            (self.release_memory)(true);
+        }
+        match committed {
             Ok(committed) => committed.map(|()| reply),
             Err(_) => {
                 let why =

@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 /// Bytes in memory that cold readers brought there, of the whole node: some for each of several readers, so that one who follows
 /// another closely finds them.
 const BROUGHT_BYTES_MAX: usize = 64 << 20;
-/// Ranges that are remembered for that, whatever their bytes.
-const BROUGHT_RANGES_MAX: usize = 4_096;
+/// Ranges that are remembered for that, whatever their bytes: each holds its file open.
+const BROUGHT_RANGES_MAX: usize = 256;
 
 struct Range {
     file: Arc<dyn SendFile>,

@@ -4,7 +4,7 @@ use base::{Clock, Monotonic, Timestamp};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use storage::{Disk, LeftOut, RealDisk};
+use storage::{BoundedDisk, Disk, LeftOut, RealDisk};
 
 /// The outside of a node.
 #[derive(Clone, Debug)]
@@ -21,6 +21,9 @@ pub struct Environment {
     pub seed: u64,
     /// Measures of recovery that it leaves out: none, but in negative controls.
     pub left_out: LeftOut,
+    /// Gives memory that is free in this process back to the system. What the calling thread has freed is given back at once when
+    /// `all` is true, else only what was free for a while. Called after what needs much for a short time.
+    pub release_memory: fn(all: bool),
 }
 
 /// Does work of a few pieces that the node waits for.
@@ -78,11 +81,12 @@ impl Environment {
         let seed = now ^ (u64::from(std::process::id()) << 32) ^ clock.nanos_of_start;
         Self {
             clock: Arc::new(clock),
-            disk: Arc::new(RealDisk),
+            disk: Arc::new(BoundedDisk::new(Arc::new(RealDisk), storage::segments_open_max())),
             network: Network::Sockets,
             workers: Arc::new(Threads),
             seed,
             left_out: LeftOut::default(),
+            release_memory: |_| {},
         }
     }
 }

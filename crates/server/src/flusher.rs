@@ -125,9 +125,9 @@ fn move_recovery_points(broker: &Broker, at: usize, handle: &LogDirHandle) -> Re
     Ok(())
 }
 
-/// Logs that are flushed with the same syncs. A ticket holds up to eight open files, so this and not the number of dirty partitions bounds
-/// the descriptors: ten thousand at once took the log dir offline.
-const FLUSHED_AT_ONCE: usize = 64;
+/// Logs that are flushed with the same two syncs. A ticket names its files and holds none of them open, but ten thousand tickets are
+/// megabytes.
+const FLUSHED_AT_ONCE: usize = 1_024;
 
 /// Flushes the logs of one log dir, a group of them with the same syncs; `closes` readies them for a clean start.
 pub(crate) fn flush_logs(broker: &Broker, at: usize, closes: bool) -> Result<(), DiskError> {

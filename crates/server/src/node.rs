@@ -114,6 +114,8 @@ impl Node {
         node.serve(sockets)?;
         node.start_housekeeping().map_err(StartError::Threads)?;
         node.start_coordinators().map_err(StartError::Threads)?;
+        // A start reads and opens much that is not kept.
+        (environment.release_memory)(true);
         node.broker.ready.store(true, Ordering::Release);
         let took = node.broker.clock.monotonic().since(started);
         node.broker.metrics.startup_us.set(i64::try_from(took.as_micros()).unwrap_or(i64::MAX));

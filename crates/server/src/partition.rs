@@ -335,7 +335,7 @@ impl Partition {
     }
 
     /// Takes over new settings.
-    pub(crate) fn reconfigure(self: &Arc<Self>, config: Arc<TopicConfig>, log: LogConfig) {
+    pub(crate) fn reconfigure(self: &Arc<Self>, config: Arc<TopicConfig>, log: Arc<LogConfig>) {
         let mut state = self.state.lock();
         let moved = state.leader.set_fsync(config.durability == Durability::Fsync);
         state.config = config;

@@ -8,7 +8,7 @@ use crate::node::PartitionView;
 use crate::partition::{Partition, log_config};
 use base::{NodeId, Offset, SeededRng, TopicPartition, Uuid};
 use config::{Durability, NodeConfig, TopicConfig};
-use metadata::{Changes, MetadataImage, PartitionRegistration};
+use metadata::{Changes, MetadataImage, PartitionRegistration, TopicImage};
 use parking_lot::{Mutex, RwLock};
 use replication::Leader;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,32 @@ pub(crate) struct Found {
     pub(crate) recovery_point: Offset,
     pub(crate) log_start: Offset,
     pub(crate) clean: bool,
+}
+
+/// Partitions that are opened before the first of them is served: those that are new share a sync. Some hundred bytes each.
+const OPENED_AT_ONCE: usize = 4_096;
+
+/// A topic's effective settings, and its logs'.
+type Settings = (Arc<TopicConfig>, Arc<LogConfig>);
+
+/// A partition that the metadata gives this node, and that is not open yet.
+struct Missing<'i> {
+    tp: TopicPartition,
+    id: Uuid,
+    registration: &'i PartitionRegistration,
+    settings: Settings,
+}
+
+/// A partition's log, before it is served.
+struct Opened {
+    dir: usize,
+    log: Log,
+    /// The topic's id is not in its folder yet, but beside its place.
+    is_new: bool,
+}
+
+fn elect(partition: &Partition, registration: &PartitionRegistration) {
+    partition.elect(registration.leader, registration.leader_epoch, registration.isr.len());
 }
 
 /// All partitions of this node.
@@ -110,92 +136,167 @@ impl Partitions {
         std::mem::take(&mut self.removed.lock())
     }
 
-    /// Follows a change of the metadata.
-    pub(crate) fn publish(&self, config: &NodeConfig, image: &MetadataImage, changes: &Changes) {
+    /// Follows a change of the metadata; says how many partitions were to be opened.
+    pub(crate) fn publish(&self, config: &NodeConfig, image: &MetadataImage, changes: &Changes) -> usize {
         self.open_ahead(config, image);
+        let mut missing = Vec::new();
         for id in &changes.topics {
             match image.topics().by_id(*id) {
-                Some(topic) => {
-                    for (index, registration) in topic.partitions_from(0) {
-                        if registration.replicas.contains(&self.node) {
-                            self.follow(config, image, topic.name(), *id, index, registration);
-                        }
-                    }
-                }
+                Some(topic) => self.follow(config, image, topic, &mut missing),
                 None => self.remove_topic(*id),
             }
         }
+        let count = missing.len();
+        self.open_all(missing);
+        if !changes.configs.is_empty() {
+            self.reconfigure(config, image, changes);
+        }
+        count
+    }
+
+    fn reconfigure(&self, config: &NodeConfig, image: &MetadataImage, changes: &Changes) {
         let all_brokers = changes.configs.iter().any(|(kind, _)| *kind == 4);
         let named: BTreeSet<&str> =
             changes.configs.iter().filter(|(kind, _)| *kind == 2).map(|(_, name)| name.as_str()).collect();
+        let mut settings: BTreeMap<Arc<str>, Settings> = BTreeMap::new();
         for partition in self.all() {
-            if all_brokers || named.contains(&*partition.tp.topic) {
-                let (topic, log) = resolve(config, image, &partition.tp.topic);
-                partition.reconfigure(topic, log);
+            let name = &partition.tp.topic;
+            if all_brokers || named.contains(&**name) {
+                let of_topic = settings.entry(Arc::clone(name)).or_insert_with(|| self.resolve(config, image, name));
+                partition.reconfigure(Arc::clone(&of_topic.0), Arc::clone(&of_topic.1));
             }
         }
     }
 
-    fn follow(
+    /// Elects the leaders of a topic's partitions that are open, and adds those that are not to `missing`.
+    fn follow<'i>(
         &self,
         config: &NodeConfig,
         image: &MetadataImage,
-        name: &Arc<str>,
-        id: Uuid,
-        index: i32,
-        registration: &PartitionRegistration,
+        topic: &'i TopicImage,
+        missing: &mut Vec<Missing<'i>>,
     ) {
-        let partition = match self.get(id, index) {
-            Some(partition) => partition,
+        let mut settings = None;
+        for (index, registration) in topic.partitions_from(0) {
+            if !registration.replicas.contains(&self.node) {
+                continue;
+            }
+            if let Some(partition) = self.get(topic.id(), index) {
+                elect(&partition, registration);
+                continue;
+            }
             // Said once. Made anew it would lose what is still there.
-            None if self.is_unopened(name, index) => return,
-            None => match self.open(config, image, name, id, index, registration) {
-                Ok(partition) => partition,
-                Err(error) => {
-                    tracing::error!(partition = %TopicPartition::new(Arc::clone(name), index), %error, "the log cannot be opened");
-                    return;
-                }
-            },
-        };
-        partition.elect(registration.leader, registration.leader_epoch, registration.isr.len());
+            if self.is_unopened(topic.name(), index) {
+                continue;
+            }
+            let settings = settings.get_or_insert_with(|| self.resolve(config, image, topic.name())).clone();
+            let tp = TopicPartition::new(Arc::clone(topic.name()), index);
+            missing.push(Missing { tp, id: topic.id(), registration, settings });
+        }
+    }
+
+    fn open_all(&self, missing: Vec<Missing<'_>>) {
+        if missing.is_empty() {
+            return;
+        }
+        let mut counts = self.counts();
+        let mut missing = missing.into_iter().peekable();
+        while missing.peek().is_some() {
+            self.open_some(missing.by_ref().take(OPENED_AT_ONCE), &mut counts);
+        }
+    }
+
+    /// Opens the logs of partitions, or makes them. The ids of all new folders are synced at once: one by one, ten thousand of them took
+    /// half a minute.
+    fn open_some<'i>(&self, missing: impl Iterator<Item = Missing<'i>>, counts: &mut [usize]) {
+        let mut opened = Vec::new();
+        let mut beside: Vec<Vec<PathBuf>> = self.dirs.iter().map(|_| Vec::new()).collect();
+        for missing in missing {
+            match self.open(&missing, counts, &mut beside) {
+                Ok(log) => opened.push((missing, log)),
+                Err(error) => tracing::error!(partition = %missing.tp, %error, "the log cannot be opened"),
+            }
+        }
+        let synced: Vec<bool> = (0..self.dirs.len()).map(|dir| self.sync_ids(dir, &beside[dir])).collect();
+        for (missing, log) in opened.into_iter().filter(|(_, log)| !log.is_new || synced[log.dir]) {
+            let tp = missing.tp.clone();
+            if let Err(error) = self.serve(missing, log) {
+                tracing::error!(partition = %tp, %error, "the log cannot be opened");
+            }
+        }
+    }
+
+    /// Syncs what was written beside the topic ids' files of a log dir; a failure is the dir's end.
+    fn sync_ids(&self, dir: usize, beside: &[PathBuf]) -> bool {
+        let handle = &self.dirs[dir];
+        match storage::sync_files(handle.dir.disk().as_ref(), handle.dir.path(), beside) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(dir = %handle.dir.path().display(), %error, "new partitions cannot be made");
+                handle.committer.break_with(&error);
+                false
+            }
+        }
     }
 
     fn open(
         &self,
-        config: &NodeConfig,
-        image: &MetadataImage,
-        name: &Arc<str>,
-        id: Uuid,
-        index: i32,
-        registration: &PartitionRegistration,
-    ) -> Result<Arc<Partition>, LogError> {
-        let tp = TopicPartition::new(Arc::clone(name), index);
-        let (topic, mut log_config) = resolve(config, image, name);
-        log_config.left_out = self.left_out;
-        let found = self.found.lock().remove(&tp);
-        let at = found.as_ref().map_or_else(|| self.choose_dir(registration), |found| found.dir);
-        let handle = &self.dirs[at];
-        let known = found.as_ref().map_or(Ok(None), |found| self.log_of(&tp, id, found, &log_config));
+        missing: &Missing<'_>,
+        counts: &mut [usize],
+        beside: &mut [Vec<PathBuf>],
+    ) -> Result<Opened, LogError> {
+        let (tp, id, config) = (&missing.tp, missing.id, &missing.settings.1);
+        let found = self.found.lock().remove(tp);
+        let at = found.as_ref().map_or_else(|| self.choose_dir(missing.registration, counts), |found| found.dir);
+        counts[at] += 1;
+        let known = found.as_ref().map_or(Ok(None), |found| self.log_of(tp, id, found, config));
         let known = known.inspect_err(|_| {
             self.unopened.lock().extend(found.clone().map(|found| (tp.clone(), (id, found))));
         })?;
-        let mut log = match known {
-            Some(log) => log,
-            None => self.make(&tp, found.is_some(), handle, log_config)?,
+        let (mut log, is_new) = match known {
+            Some((log, has_id)) => (log, !has_id),
+            None => (self.make(tp, found.is_some(), &self.dirs[at], Arc::clone(config))?, true),
         };
-        if log.read_topic_id()?.is_none() {
-            log.write_topic_id(id)?;
+        if is_new {
+            beside[at].push(log.write_topic_id_beside(id)?);
         }
-        log.attach(Arc::clone(&handle.write_ahead), id);
         log.release_files();
+        Ok(Opened { dir: at, log, is_new })
+    }
+
+    /// Takes a partition whose log is open into service.
+    fn serve(&self, missing: Missing<'_>, opened: Opened) -> Result<(), LogError> {
+        let Missing { tp, id, registration, settings: (topic, _) } = missing;
+        let Opened { dir: at, mut log, is_new } = opened;
+        if is_new {
+            log.name_topic_id()?;
+        }
+        let handle = &self.dirs[at];
+        log.attach(Arc::clone(&handle.write_ahead), id);
         let leader = Leader::new(self.node, topic.durability == Durability::Fsync, log.log_end());
         let committer = Arc::clone(&handle.committer);
         let room = Arc::clone(&handle.room);
+        let index = tp.partition.0;
         let partition = Arc::new(Partition::new(tp, at, log, leader, topic, committer, room));
         self.by_id.write().insert((id, index), Arc::clone(&partition));
         // The new folder's name is made durable with the first round.
         handle.committer.enqueue(Arc::clone(&partition) as Arc<dyn Commit>);
-        Ok(partition)
+        elect(&partition, registration);
+        Ok(())
+    }
+
+    /// A topic's effective settings, which all of its partitions share.
+    fn resolve(&self, config: &NodeConfig, image: &MetadataImage, topic: &str) -> Settings {
+        let (of_topic, log) = resolve(config, image, topic);
+        (Arc::new(of_topic), Arc::new(LogConfig { left_out: self.left_out, ..log }))
+    }
+
+    /// How many partitions each log dir has.
+    fn counts(&self) -> Vec<usize> {
+        self.by_id.read().values().fold(vec![0; self.dirs.len()], |mut counts, partition| {
+            counts[partition.dir] += 1;
+            counts
+        })
     }
 
     /// Makes a new log. R30: a folder of the same name that is there is an older topic's.
@@ -204,7 +305,7 @@ impl Partitions {
         tp: &TopicPartition,
         is_there: bool,
         handle: &LogDirHandle,
-        config: LogConfig,
+        config: Arc<LogConfig>,
     ) -> Result<Log, LogError> {
         if is_there {
             let aside = handle.dir.rename_aside(tp, Uuid::random(&mut self.rng.lock()), "stray")?;
@@ -219,17 +320,13 @@ impl Partitions {
     }
 
     /// The dir that the controller chose, else the one with the fewest partitions.
-    fn choose_dir(&self, registration: &PartitionRegistration) -> usize {
+    fn choose_dir(&self, registration: &PartitionRegistration, counts: &[usize]) -> usize {
         let position = registration.replicas.iter().position(|node| *node == self.node);
         let chosen = position.and_then(|at| registration.directories.get(at)).copied();
         let known = chosen.and_then(|id| {
             self.dirs.iter().position(|dir| dir.dir.meta().directory_id == Some(id) && !dir.is_offline())
         });
         known.unwrap_or_else(|| {
-            let counts = self.by_id.read().values().fold(vec![0_usize; self.dirs.len()], |mut counts, partition| {
-                counts[partition.dir] += 1;
-                counts
-            });
             let online = (0..self.dirs.len()).filter(|at| !self.dirs[*at].is_offline());
             online.min_by_key(|at| counts[*at]).unwrap_or(0)
         })
@@ -278,8 +375,8 @@ impl Partitions {
     }
 }
 
-/// A topic's effective settings.
-pub(crate) fn resolve(config: &NodeConfig, image: &MetadataImage, topic: &str) -> (Arc<TopicConfig>, LogConfig) {
+/// A topic's effective settings, and what follows for its logs.
+fn resolve(config: &NodeConfig, image: &MetadataImage, topic: &str) -> (TopicConfig, LogConfig) {
     let set = |kind: i8, name: &str| -> BTreeMap<String, String> {
         image.configs(kind, name).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     };
@@ -296,5 +393,5 @@ pub(crate) fn resolve(config: &NodeConfig, image: &MetadataImage, topic: &str) -
     }
     let expiration_ms = node("producer.id.expiration.ms").and_then(|value| value.parse().ok()).unwrap_or(86_400_000);
     let log = log_config(&resolved, expiration_ms);
-    (Arc::new(resolved), log)
+    (resolved, log)
 }

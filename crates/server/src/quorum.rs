@@ -26,6 +26,9 @@ pub(crate) const METADATA_TOPIC: &str = "__cluster_metadata";
 /// The folder of the metadata log.
 pub(crate) const METADATA_DIR: &str = "__cluster_metadata-0";
 
+/// Records that room is kept for while none waits.
+const PENDING_KEPT: usize = 64;
+
 /// Is told of every committed change, before replies that depend on it are released.
 pub(crate) type Publisher = Box<dyn Fn(&MetadataImage, &Changes) + Send + Sync>;
 
@@ -257,6 +260,14 @@ impl MetadataQuorum {
         while let Some(pending) = inner.pending.pop_front_if(|pending| pending.offset < high_watermark) {
             inner.published.apply(&pending.record, &mut changes);
             let provenance = Provenance { offset: pending.offset, epoch: pending.epoch, timestamp: pending.timestamp };
+            inner.published.set_provenance(provenance);
+        }
+        if inner.pending.is_empty() {
+            // Ten thousand partitions that are made at once, or read at start, would leave room for as many here for good.
+            inner.pending.shrink_to(PENDING_KEPT);
+            // The controller has applied the same records: one registration of each partition is enough for both.
+            let provenance = inner.published.provenance();
+            inner.published = inner.controller.image().clone();
             inner.published.set_provenance(provenance);
         }
         (self.publisher)(&inner.published, &changes);

@@ -56,6 +56,7 @@ impl Machine {
             workers: Arc::new(InTurn),
             seed: self.seeds.next_u64(),
             left_out: self.control.map(Control::left_out).unwrap_or_default(),
+            release_memory: |_| {},
         };
         let node = SteppedNode::start(startup.config, &environment).map_err(|error| error.to_string())?;
         self.node = Some(node);

@@ -3,6 +3,7 @@
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
+use crate::open_files::OpenFile;
 use crate::write_ahead::{WriteAhead, WriteAheadKey};
 use base::Offset;
 use std::path::{Path, PathBuf};
@@ -18,14 +19,36 @@ const BYTES_PER_FILE_MAX: u64 = 256 << 10;
 /// Bytes of a segment that were written and are not durable.
 #[derive(Clone, Debug)]
 pub struct UnsyncedWrite {
-    /// The segment's `.log` file.
-    pub file: Arc<dyn DiskFile>,
+    /// The segment's `.log` file, which may be closed meanwhile unless the ticket has no key.
+    pub file: Arc<OpenFile>,
     /// The segment's base offset.
     pub base: Offset,
     /// Where they begin.
     pub from: u64,
     /// Where they end.
     pub to: u64,
+}
+
+impl UnsyncedWrite {
+    /// The file, opened again when it was closed meanwhile; `None` when it is gone, with its topic: nobody misses its bytes. `root` is the
+    /// log dir.
+    pub(crate) fn file(
+        &self,
+        disk: &dyn Disk,
+        root: &Path,
+        key: Option<&WriteAheadKey>,
+    ) -> Result<Option<Arc<dyn DiskFile>>, DiskError> {
+        if let Some(file) = self.file.get() {
+            return Ok(Some(file));
+        }
+        let key = key.expect("the file of a log that has no key is kept open");
+        let path = crate::segment::path(&root.join(&*key.folder), self.base, "log");
+        match disk.open(&path, OpenMode::Read) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(DiskError::on("open", &path)(error)),
+        }
+    }
 }
 
 /// What must be synced so that the records of a log are durable up to an offset.
@@ -95,12 +118,12 @@ pub fn commit(
         if !write_ahead.append(&logged)? {
             return sync_filesystem(disk, root);
         }
-        sync_each(root, own.iter().flat_map(|ticket| &ticket.writes).map(|write| &write.file))?;
+        sync_each(disk, root, own.into_iter())?;
         how = Committed::WriteAhead;
     } else if writes > SYNCS_MAX {
         return sync_filesystem(disk, root);
     } else if writes > 0 {
-        sync_each(root, tickets.iter().flat_map(|ticket| &ticket.writes).map(|write| &write.file))?;
+        sync_each(disk, root, tickets.iter())?;
         how = Committed::Files;
     }
     for dir in dirs {
@@ -127,9 +150,13 @@ fn distinct<'a>(dirs: impl Iterator<Item = &'a PathBuf>) -> Vec<&'a PathBuf> {
     dirs
 }
 
-fn sync_each<'a>(root: &Path, files: impl Iterator<Item = &'a Arc<dyn DiskFile>>) -> Result<(), DiskError> {
-    for file in files {
-        file.sync_data().map_err(DiskError::on("sync a file in", root))?;
+fn sync_each<'a>(disk: &dyn Disk, root: &Path, tickets: impl Iterator<Item = &'a SyncTicket>) -> Result<(), DiskError> {
+    for ticket in tickets {
+        for write in &ticket.writes {
+            if let Some(file) = write.file(disk, root, ticket.key.as_ref())? {
+                file.sync_data().map_err(DiskError::on("sync a file in", root))?;
+            }
+        }
     }
     Ok(())
 }
@@ -144,10 +171,23 @@ fn sync_filesystem(disk: &dyn Disk, root: &Path) -> Result<Committed, DiskError>
 /// # Errors
 /// The first disk error, which must not be retried (R25).
 pub fn flush_files(disk: &dyn Disk, root: &Path, tickets: &[FlushTicket]) -> Result<(), DiskError> {
-    if tickets.iter().map(|ticket| ticket.files.len()).sum::<usize>() > SYNCS_MAX {
+    let files: Vec<&PathBuf> = tickets.iter().flat_map(|ticket| &ticket.files).collect();
+    sync_named(disk, root, &files)
+}
+
+/// Makes the bytes and lengths of files of the log dir `root` durable, many of them with one sync.
+///
+/// # Errors
+/// The first disk error, which must not be retried (R25).
+pub fn sync_files(disk: &dyn Disk, root: &Path, files: &[PathBuf]) -> Result<(), DiskError> {
+    sync_named(disk, root, &files.iter().collect::<Vec<_>>())
+}
+
+fn sync_named(disk: &dyn Disk, root: &Path, files: &[&PathBuf]) -> Result<(), DiskError> {
+    if files.len() > SYNCS_MAX {
         return sync_filesystem(disk, root).map(drop);
     }
-    for path in tickets.iter().flat_map(|ticket| &ticket.files) {
+    for path in files {
         match disk.open(path, OpenMode::Read) {
             Ok(file) => file.sync_data().map_err(DiskError::on("sync", path))?,
             // Retention or a deletion took it meanwhile: nobody misses its bytes.

@@ -171,19 +171,17 @@ impl LogDir {
             partitions: Vec::new(),
             unknown: Vec::new(),
         };
-        let entries = disk.list(path).map_err(DiskError::on("list", path))?;
+        let names = disk.names(path).map_err(DiskError::on("list", path))?;
+        let folders: Vec<String> = names.into_iter().filter(|(_, is_dir)| *is_dir).map(|(name, _)| name).collect();
         // A process that was killed leaves what it had not synced in the page cache. Recovery would find it there, and readers see it,
         // until a power cut takes it back: so it becomes durable before it is read. One sync for all, since it is not known what is dirty.
-        if state.clean.is_none() && entries.iter().any(|entry| entry.is_dir) {
+        if state.clean.is_none() && !folders.is_empty() {
             disk.sync_filesystem(path).map_err(DiskError::on("sync the file system of", path))?;
         }
-        for entry in entries {
-            if !entry.is_dir {
-                continue;
-            }
-            match parse_partition_dir(&entry.name) {
-                Some(partition) => state.partitions.push((entry.name, partition)),
-                None => state.unknown.push(entry.name),
+        for name in folders {
+            match parse_partition_dir(&name) {
+                Some(partition) => state.partitions.push((name, partition)),
+                None => state.unknown.push(name),
             }
         }
         Ok((LogDir { disk, path: path.to_owned(), meta, _lock: lock }, state))

@@ -1,5 +1,6 @@
 //! The one seam to the file system: low and dumb, so that a test can stand a faulty disk in its place.
 
+use crate::open_files::OpenFile;
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod real;
-pub use real::RealDisk;
+pub use real::{RealDisk, segments_open_max};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,15 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// Those of the system.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a segment's file, which a disk that bounds how many are open may close again; until then the second value gives it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn open_segment(&self, path: &Path, mode: OpenMode) -> io::Result<(Arc<dyn DiskFile>, Arc<OpenFile>)> {
+        let file = self.open(path, mode)?;
+        let open = OpenFile::kept(Arc::clone(&file));
+        Ok((file, open))
+    }
     /// Makes a folder and those above it; one that exists is fine.
     ///
     /// # Errors
@@ -124,6 +134,20 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// Those of the system.
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
+    /// The names in a folder, in order, and whether each is a folder's. Lengths cost a call of the system each, and are left out.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn names(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
+        Ok(self.list(path)?.into_iter().map(|entry| (entry.name, entry.is_dir)).collect())
+    }
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn file_len(&self, path: &Path) -> io::Result<u64> {
+        self.open(path, OpenMode::Read)?.len()
+    }
     /// Renames a file or folder, replacing a file of the new name.
     ///
     /// # Errors

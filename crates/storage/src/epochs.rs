@@ -81,6 +81,8 @@ impl LeaderEpochs {
             return false;
         }
         self.entries.retain(|entry| entry.epoch < epoch && entry.start < start);
+        // Most logs see one epoch or a few: a vector's first growth would hold four.
+        self.entries.reserve_exact(1);
         self.entries.push(EpochEntry { epoch, start });
         true
     }

@@ -149,8 +149,15 @@ pub(crate) struct Index<E> {
     on_disk: usize,
     tail: Vec<E>,
     last: Option<E>,
-    /// Entries as they are on disk, from the one at `.0` on: where the last look-up ended.
-    page: (usize, Vec<E>),
+    /// Where the last look-up on disk ended. Apart, since most logs at rest have none.
+    page: Option<Box<Page<E>>>,
+}
+
+/// Entries as they are on disk, from the one at `from` on.
+#[derive(Clone, Debug)]
+struct Page<E> {
+    from: usize,
+    entries: Vec<E>,
 }
 
 /// What a page says of the last entry for which something holds.
@@ -166,7 +173,7 @@ enum InPage<E> {
 impl<E: IndexEntry> Index<E> {
     /// An index without entries.
     pub(crate) fn empty() -> Self {
-        Self { on_disk: 0, tail: Vec::new(), last: None, page: (0, Vec::new()) }
+        Self { on_disk: 0, tail: Vec::new(), last: None, page: None }
     }
 
     /// The index in a file of `len` bytes; its last entry is read. `None` when the file cannot be trusted.
@@ -303,14 +310,15 @@ impl<E: IndexEntry> Index<E> {
         }
         match self.in_page(&holds) {
             InPage::Found(entry) => return Ok(Some(entry)),
-            InPage::Before if self.page.0 == 0 && !self.page.1.is_empty() => return Ok(None),
+            InPage::Before if self.page.as_ref().is_some_and(|page| page.from == 0) => return Ok(None),
             InPage::Before | InPage::After => {}
         }
         let path = &path();
         let file = disk.open(path, OpenMode::Read).map_err(DiskError::on("open", path))?;
         // Most look-ups that leave the page go on to the next one.
-        if matches!(self.in_page(&holds), InPage::After) {
-            self.load_page(file.as_ref(), path, self.page.0 + self.page.1.len() - 1)?;
+        if let (InPage::After, Some(page)) = (self.in_page(&holds), &self.page) {
+            let next = page.from + page.entries.len() - 1;
+            self.load_page(file.as_ref(), path, next)?;
             if let InPage::Found(entry) = self.in_page(&holds) {
                 return Ok(Some(entry));
             }
@@ -324,21 +332,23 @@ impl<E: IndexEntry> Index<E> {
                 high = middle;
             }
         }
-        self.load_page(file.as_ref(), path, low.saturating_sub(1) * TAIL_MAX)?;
-        let found = self.page.1.partition_point(|entry| holds(*entry));
-        Ok(found.checked_sub(1).map(|at| self.page.1[at]))
+        let entries = self.load_page(file.as_ref(), path, low.saturating_sub(1) * TAIL_MAX)?;
+        let found = entries.partition_point(|entry| holds(*entry));
+        Ok(found.checked_sub(1).map(|at| entries[at]))
     }
 
     /// The last entry before `key` and the one after it, when what is in memory tells.
     pub(crate) fn known_around(&self, key: i64) -> Option<(E, E)> {
-        [&self.tail, &self.page.1].into_iter().find_map(|entries| {
+        let page = self.page.as_deref().map_or(&[][..], |page| &page.entries);
+        [self.tail.as_slice(), page].into_iter().find_map(|entries| {
             let at = entries.partition_point(|entry| entry.key() < key);
             Some((*entries.get(at.checked_sub(1)?)?, *entries.get(at)?))
         })
     }
 
     fn in_page(&self, holds: &impl Fn(E) -> bool) -> InPage<E> {
-        let (from, entries) = &self.page;
+        let Some(page) = &self.page else { return InPage::Before };
+        let Page { from, entries } = page.as_ref();
         let found = entries.partition_point(|entry| holds(*entry));
         match found.checked_sub(1) {
             None => InPage::Before,
@@ -347,22 +357,23 @@ impl<E: IndexEntry> Index<E> {
         }
     }
 
-    fn load_page(&mut self, file: &dyn DiskFile, path: &Path, from: usize) -> Result<(), DiskError> {
+    fn load_page(&mut self, file: &dyn DiskFile, path: &Path, from: usize) -> Result<&[E], DiskError> {
         let mut bytes = [0_u8; PAGE_BYTES_MAX];
         let want = &mut bytes[..(self.on_disk - from).min(TAIL_MAX) * E::SIZE];
         let read = file.read_at(want, (from * E::SIZE) as u64).map_err(DiskError::on("read", path))?;
         if read < want.len() {
             return Err(DiskError::on("read", path)(shorter()));
         }
-        self.page.0 = from;
-        self.page.1.clear();
-        self.page.1.extend(want.chunks_exact(E::SIZE).map(E::get));
-        Ok(())
+        let page = self.page.get_or_insert_with(|| Box::new(Page { from, entries: Vec::new() }));
+        page.from = from;
+        page.entries.clear();
+        page.entries.extend(want.chunks_exact(E::SIZE).map(E::get));
+        Ok(&page.entries)
     }
 
     /// Lets the page of the last look-up go.
     pub(crate) fn release(&mut self) {
-        self.page = (0, Vec::new());
+        self.page = None;
     }
 
     /// Drops the entries for which `beyond` holds, from the end.

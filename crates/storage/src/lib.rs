@@ -13,6 +13,7 @@ mod error;
 mod index;
 mod log;
 mod mem_disk;
+mod open_files;
 mod producers;
 mod segment;
 mod sound;
@@ -20,9 +21,9 @@ mod topic_id;
 mod write_ahead;
 
 pub use checkpoint::{OffsetCheckpoint, checkpoint_name};
-pub use commit::{Committed, FlushTicket, SyncTicket, UnsyncedWrite, commit, flush_files, flush_names};
+pub use commit::{Committed, FlushTicket, SyncTicket, UnsyncedWrite, commit, flush_files, flush_names, sync_files};
 pub use dir::{CleanShutdown, LogDir, LogDirState, MetaProperties, PartitionDir, parse_partition_dir};
-pub use disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, RealDisk, Space};
+pub use disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, RealDisk, Space, segments_open_max};
 pub use epochs::{EpochEntry, LeaderEpochs};
 pub use error::{AppendError, DiskError, LogError, ReadError};
 pub use index::{OffsetEntry, TimeEntry, TxnEntry};
@@ -31,6 +32,7 @@ pub use log::{
     log_file_name, offset_of_file,
 };
 pub use mem_disk::{DiskFault, FaultyMemDisk};
+pub use open_files::{BoundedDisk, OpenFile};
 pub use producers::{ProducerBatch, ProducerEntry, ProducerRefusal, ProducerStates};
 pub use topic_id::{Owner, owner};
 pub use write_ahead::{PASSED_BY_FILE, Replayed, WRITE_AHEAD_FILE, WriteAhead, WriteAheadKey, replay};

@@ -94,8 +94,8 @@ impl Default for LogConfig {
 pub struct LogOptions {
     /// The partition's folder.
     pub dir: PathBuf,
-    /// Its settings.
-    pub config: LogConfig,
+    /// Its settings, shared with the topic's other logs.
+    pub config: Arc<LogConfig>,
     /// Up to where the log is known to be on disk.
     pub recovery_point: Offset,
     /// The log start of the checkpoint.
@@ -138,7 +138,7 @@ pub fn offset_of_file(name: &str) -> Option<(Offset, &str)> {
 pub struct Log {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    config: LogConfig,
+    config: Arc<LogConfig>,
     /// At least one; the last is the active one.
     segments: Vec<Segment>,
     log_start: Offset,
@@ -166,7 +166,7 @@ pub struct Log {
     /// Where the log's bytes may be made durable before its segments are synced.
     write_ahead: Option<(Arc<WriteAhead>, WriteAheadKey)>,
     /// The error after which nothing is taken any more.
-    offline: Option<DiskError>,
+    offline: Option<Box<DiskError>>,
 }
 
 impl Log {
@@ -213,8 +213,8 @@ impl Log {
     }
 
     /// New settings, from the next append or retention pass on.
-    pub fn reconfigure(&mut self, config: LogConfig) {
-        self.config = config;
+    pub fn reconfigure(&mut self, config: impl Into<Arc<LogConfig>>) {
+        self.config = config.into();
     }
 
     /// Bytes of all segments.
@@ -232,12 +232,12 @@ impl Log {
     /// Why the log takes nothing any more, if so.
     #[must_use]
     pub fn offline(&self) -> Option<&DiskError> {
-        self.offline.as_ref()
+        self.offline.as_deref()
     }
 
     /// Takes the log offline: its disk has failed elsewhere.
     pub fn fail(&mut self, error: DiskError) {
-        self.offline.get_or_insert(error);
+        self.offline.get_or_insert_with(|| Box::new(error));
     }
 
     /// Appends a validated batch as the leader: it gets the next offsets and `epoch`.
@@ -299,7 +299,7 @@ impl Log {
 
     fn check_online(&self) -> Result<(), AppendError> {
         match &self.offline {
-            Some(error) => Err(AppendError::Offline(error.clone())),
+            Some(error) => Err(AppendError::Offline(error.as_ref().clone())),
             None => Ok(()),
         }
     }
@@ -307,7 +307,7 @@ impl Log {
     fn write(&mut self, now: Timestamp, bytes: &[&[u8]], header: &BatchHeader) -> Result<(), AppendError> {
         let written = self.write_or_fail(now, bytes, header);
         written.map_err(|error| {
-            self.offline = Some(error.clone());
+            self.fail(error.clone());
             AppendError::Offline(error)
         })
     }
@@ -389,7 +389,7 @@ impl Log {
         }
         let rolled = self.roll_at(self.log_end);
         if let Err(error) = &rolled {
-            self.offline = Some(error.clone());
+            self.fail(error.clone());
         }
         rolled
     }

@@ -1,11 +1,13 @@
 //! One segment: a `.log` file and its indexes.
 //!
-//! The file is opened when first needed and may be let go while idle, so that a resting partition holds no descriptor.
+//! The file is opened when first needed and may be let go while idle, so that a resting partition holds no descriptor; or be closed under
+//! the segment when too many are open.
 
 use crate::commit::UnsyncedWrite;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{DiskError, ReadError};
 use crate::index::{Index, OffsetEntry, TimeEntry};
+use crate::open_files::OpenFile;
 use base::{Offset, Timestamp};
 use record::{BATCH_OVERHEAD, BatchError, BatchHeader};
 use std::path::{Path, PathBuf};
@@ -38,7 +40,7 @@ pub(crate) struct Segment {
     max_timestamp: Option<(Timestamp, Offset)>,
     /// Max timestamp of the first batch, which the age of the segment counts from.
     first_timestamp: Option<Timestamp>,
-    file: Option<Arc<dyn DiskFile>>,
+    file: Option<Arc<OpenFile>>,
     /// Where the first batch begins that was appended since the segment was opened.
     appended_from: Option<u64>,
     /// Where the bytes begin that no ticket was made for yet.
@@ -58,7 +60,7 @@ impl Segment {
     /// A new, empty segment; its files are made at once, so that Kafka finds them.
     pub(crate) fn create(disk: &dyn Disk, dir: &Path, base: Offset) -> Result<Segment, DiskError> {
         let log = path(dir, base, "log");
-        let file = disk.open(&log, OpenMode::Truncate).map_err(DiskError::on("create", &log))?;
+        let (_, file) = disk.open_segment(&log, OpenMode::Truncate).map_err(DiskError::on("create", &log))?;
         for suffix in ["index", "timeindex"] {
             let index = path(dir, base, suffix);
             disk.open(&index, OpenMode::Truncate).map_err(DiskError::on("create", &index))?;
@@ -85,12 +87,12 @@ impl Segment {
     }
 
     pub(crate) fn file(&mut self, disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
-        if let Some(file) = &self.file {
-            return Ok(Arc::clone(file));
+        if let Some(file) = self.file.as_ref().and_then(|file| file.get()) {
+            return Ok(file);
         }
         let log = path(dir, self.base, "log");
-        let file = disk.open(&log, OpenMode::Write).map_err(DiskError::on("open", &log))?;
-        self.file = Some(Arc::clone(&file));
+        let (file, open) = disk.open_segment(&log, OpenMode::Write).map_err(DiskError::on("open", &log))?;
+        self.file = Some(open);
         Ok(file)
     }
 
@@ -98,15 +100,27 @@ impl Segment {
     pub(crate) fn release(&mut self) {
         self.offsets.release();
         self.times.release();
-        if self.dirty_from.is_none() {
-            self.file = None;
+        if self.dirty_from.is_none()
+            && let Some(file) = self.file.take()
+        {
+            file.close();
         }
     }
 
-    /// The bytes that no ticket was made for yet.
-    pub(crate) fn take_dirty(&mut self, disk: &dyn Disk, dir: &Path) -> Result<Option<UnsyncedWrite>, DiskError> {
+    /// The bytes that no ticket was made for yet. The ticket holds no descriptor of its own: a round may be of ten thousand logs. With
+    /// `keeps` it does, for those who cannot open the file again.
+    pub(crate) fn take_dirty(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        keeps: bool,
+    ) -> Result<Option<UnsyncedWrite>, DiskError> {
         let Some(from) = self.dirty_from.take().filter(|from| *from < self.size) else { return Ok(None) };
-        Ok(Some(UnsyncedWrite { file: self.file(disk, dir)?, base: self.base, from, to: self.size }))
+        let file = match &self.file {
+            Some(open) if !keeps => Arc::clone(open),
+            _ => OpenFile::kept(self.file(disk, dir)?),
+        };
+        Ok(Some(UnsyncedWrite { file, base: self.base, from, to: self.size }))
     }
 
     /// Writes a batch behind the last.

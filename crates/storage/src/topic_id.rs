@@ -8,7 +8,8 @@ use crate::error::{DiskError, LogError};
 use base::Uuid;
 use std::path::Path;
 
-const FILE: &str = "partition.metadata";
+/// The file's name in a partition's folder.
+pub(crate) const FILE: &str = "partition.metadata";
 /// So many bytes of the file may differ from what it should be for it to be taken for damaged, and not for another topic's.
 const DAMAGED_BYTES_MAX: usize = 2;
 

@@ -174,7 +174,10 @@ impl WriteAhead {
         for ticket in tickets {
             let Some(key) = &ticket.key else { continue };
             for write in &ticket.writes {
-                put_bytes(&mut buffer, key, write).map_err(DiskError::on("read a segment in", &self.root))?;
+                if let Some(file) = write.file(self.disk.as_ref(), &self.root, Some(key))? {
+                    let put = put_bytes(&mut buffer, key, write, file.as_ref());
+                    put.map_err(DiskError::on("read a segment in", &self.root))?;
+                }
             }
         }
         if self.block_bytes(buffer.len()) + inner.active.end + RESERVE_BYTES > self.area_bytes {

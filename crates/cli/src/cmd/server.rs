@@ -121,7 +121,8 @@ pub(crate) fn set_data(properties: &mut Properties, data: &Path) {
 }
 
 pub(crate) fn start(config: NodeConfig) -> Result<Node, Failure> {
-    Node::start(config, Environment::real()).map_err(|error| Failure::said(format!("the node does not start: {error}")))
+    let environment = Environment { release_memory: crate::allocator::release, ..Environment::real() };
+    Node::start(config, environment).map_err(|error| Failure::said(format!("the node does not start: {error}")))
 }
 
 /// Says that the node is ready, and serves until it is told to stop or cannot go on.

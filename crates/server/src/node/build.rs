@@ -31,6 +31,9 @@ use std::time::Duration;
 use storage::{Committed, DiskError, SyncTicket};
 use telemetry::Metrics;
 
+/// Who has opened so many partitions at once has needed much memory that a node at rest does not.
+const MANY_PARTITIONS: usize = 256;
+
 /// Makes one round of a log dir's committer durable.
 pub(super) fn sync_round(
     handle: &LogDirHandle,
@@ -108,7 +111,7 @@ fn assemble(
     let quotas = Arc::new(ConnectionQuotas::new(
         connection_limits(config, &MetadataImage::default()).map_err(StartError::Configuration)?,
     ));
-    let publisher = publisher(config, &partitions, &groups, &image, &quotas);
+    let publisher = publisher(config, environment, &partitions, &groups, &image, &quotas);
     let metadata_dir = dirs.handles.iter().find(|handle| handle.dir.path() == config.metadata_log_dir);
     let committer = Arc::clone(&metadata_dir.expect("the metadata dir is one of the node's").committer);
     let quorum = MetadataQuorum::new(loaded, committer, publisher, clock.wall());
@@ -133,6 +136,7 @@ fn assemble(
         metrics,
         epoch: AtomicI64::new(epoch.0),
         ready: AtomicBool::new(false),
+        release_memory: environment.release_memory,
         controllers: controller_endpoints(config, &addresses),
         config: Arc::clone(config),
     });
@@ -154,12 +158,13 @@ fn controller(config: &NodeConfig, cluster_id: &str, rng: &mut SeededRng) -> Con
 /// Who follows the metadata, in this order: partitions, coordinators, and then whoever asks.
 fn publisher(
     config: &Arc<NodeConfig>,
+    environment: &Environment,
     partitions: &Arc<Partitions>,
     groups: &Arc<GroupCoordinator>,
     image: &Arc<ArcSwap<MetadataImage>>,
     quotas: &Arc<ConnectionQuotas>,
 ) -> Publisher {
-    let quotas = Arc::clone(quotas);
+    let (quotas, release_memory) = (Arc::clone(quotas), environment.release_memory);
     let (partitions, image, config) = (Arc::clone(partitions), Arc::clone(image), Arc::clone(config));
     let groups = Arc::clone(groups);
     let first = AtomicBool::new(true);
@@ -171,17 +176,21 @@ fn publisher(
                 Err(why) => tracing::error!(%why, "the limits of connections stay as they are"),
             }
         }
-        if first.swap(false, Ordering::AcqRel) {
+        let everything;
+        let changes = if first.swap(false, Ordering::AcqRel) {
             // Topics of a snapshot come with no change of their own.
             let all = new.topics().iter().map(metadata::TopicImage::id);
-            let everything = Changes { topics: all.chain(changes.topics.iter().copied()).collect(), ..changes.clone() };
-            partitions.publish(&config, new, &everything);
-            groups.publish(new, &everything);
+            everything = Changes { topics: all.chain(changes.topics.iter().copied()).collect(), ..changes.clone() };
+            &everything
         } else {
-            partitions.publish(&config, new, changes);
-            groups.publish(new, changes);
-        }
+            changes
+        };
+        let opened = partitions.publish(&config, new, changes);
+        groups.publish(new, changes);
         image.store(Arc::new(new.clone()));
+        if opened >= MANY_PARTITIONS {
+            release_memory(true);
+        }
     })
 }
 

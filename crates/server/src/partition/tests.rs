@@ -17,7 +17,7 @@ pub(crate) fn partition(disk: &FaultyMemDisk, committer: &Arc<Committer>, index:
     let topic = Arc::new(TopicConfig::resolve(&|_| None, &BTreeMap::new()).unwrap());
     let options = LogOptions {
         dir: Path::new("/d").join(format!("t-{index}")),
-        config: log_config(&topic, 86_400_000),
+        config: log_config(&topic, 86_400_000).into(),
         recovery_point: Offset::ZERO,
         log_start: Offset::ZERO,
         clean: false,
@@ -167,7 +167,7 @@ fn durability_of_a_topic_may_change_while_it_is_written() {
     let set = |durability: &str| {
         let own = BTreeMap::from([("durability".to_owned(), durability.to_owned())]);
         let topic = Arc::new(TopicConfig::resolve(&|_| None, &own).unwrap());
-        partition.reconfigure(Arc::clone(&topic), log_config(&topic, 86_400_000));
+        partition.reconfigure(Arc::clone(&topic), log_config(&topic, 86_400_000).into());
     };
     partition.append_internal(&batch(), Timestamp(0)).unwrap();
     set("pagecache");

@@ -1,7 +1,7 @@
 //! Opens the logs that a crash left, before their partitions are made: several of each log dir at a time
 //! (`num.recovery.threads.per.data.dir`). Which of them is opened when decides nothing.
 
-use super::{Found, Partitions, resolve};
+use super::{Found, Partitions};
 use crate::broker::broker_config;
 use crate::environment::Workers;
 use crate::recovery::RecoveryProgress;
@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use storage::{Log, LogConfig, LogError, LogOptions, Owner, Recovery, owner};
 
-/// The log of a folder; `None` for a folder of another topic.
-type Opened = Result<Option<Log>, LogError>;
+/// The log of a folder, and whether the folder says whose it is; `None` for a folder of another topic.
+type Opened = Result<Option<(Log, bool)>, LogError>;
 
 /// Who opens logs ahead, and those that are open.
 pub(crate) struct Ahead {
@@ -35,7 +35,7 @@ struct Left {
     tp: TopicPartition,
     id: Uuid,
     found: Found,
-    config: LogConfig,
+    config: Arc<LogConfig>,
 }
 
 impl Partitions {
@@ -64,10 +64,10 @@ impl Partitions {
     fn open_one_ahead(&self, left: &Left) {
         let opened = self.open_log(&left.tp, left.id, &left.found, &left.config);
         let recovery = match &opened {
-            Ok(Some((_, recovery))) => *recovery,
+            Ok(Some((_, _, recovery))) => *recovery,
             Ok(None) | Err(_) => Recovery::default(),
         };
-        let opened = opened.map(|found| found.map(|(log, _)| log));
+        let opened = opened.map(|found| found.map(|(log, has_id, _)| (log, has_id)));
         self.ahead.opened.lock().insert(left.tp.clone(), opened);
         self.ahead.progress.one_is_done(&recovery);
     }
@@ -75,14 +75,14 @@ impl Partitions {
     /// By log dir.
     fn left_by_a_crash(&self, config: &NodeConfig, image: &MetadataImage) -> Vec<Vec<Left>> {
         let mut lanes: Vec<Vec<Left>> = self.dirs.iter().map(|_| Vec::new()).collect();
-        let mut settings: BTreeMap<Uuid, LogConfig> = BTreeMap::new();
+        let mut settings: BTreeMap<Uuid, Arc<LogConfig>> = BTreeMap::new();
         for (tp, found) in self.found.lock().iter().filter(|(_, found)| !found.clean) {
             let Some(topic) = image.topics().by_name(&tp.topic) else { continue };
             let registration = topic.partition(tp.partition.0);
             if registration.is_none_or(|registration| !registration.replicas.contains(&self.node)) {
                 continue;
             }
-            let resolved = || LogConfig { left_out: self.left_out, ..resolve(config, image, &tp.topic).1 };
+            let resolved = || self.resolve(config, image, &tp.topic).1;
             let config = settings.entry(topic.id()).or_insert_with(resolved).clone();
             lanes[found.dir].push(Left { tp: tp.clone(), id: topic.id(), found: found.clone(), config });
         }
@@ -90,11 +90,11 @@ impl Partitions {
     }
 
     /// The log of a folder that was found: opened ahead or now. `None` when it is another topic's (R30).
-    pub(super) fn log_of(&self, tp: &TopicPartition, id: Uuid, found: &Found, config: &LogConfig) -> Opened {
+    pub(super) fn log_of(&self, tp: &TopicPartition, id: Uuid, found: &Found, config: &Arc<LogConfig>) -> Opened {
         let ahead = self.ahead.opened.lock().remove(tp);
         match ahead {
             Some(opened) => opened,
-            None => Ok(self.open_log(tp, id, found, config)?.map(|(log, _)| log)),
+            None => Ok(self.open_log(tp, id, found, config)?.map(|(log, has_id, _)| (log, has_id))),
         }
     }
 
@@ -103,20 +103,22 @@ impl Partitions {
         tp: &TopicPartition,
         id: Uuid,
         found: &Found,
-        config: &LogConfig,
-    ) -> Result<Option<(Log, Recovery)>, LogError> {
+        config: &Arc<LogConfig>,
+    ) -> Result<Option<(Log, bool, Recovery)>, LogError> {
         let handle = &self.dirs[found.dir];
         let (disk, dir) = (Arc::clone(handle.dir.disk()), handle.dir.path().join(tp.to_string()));
-        if let Owner::Other(_) = owner(disk.as_ref(), &dir, id)? {
-            return Ok(None);
-        }
+        let has_id = match owner(disk.as_ref(), &dir, id)? {
+            Owner::Asked => true,
+            Owner::None => false,
+            Owner::Other(_) => return Ok(None),
+        };
         let Found { recovery_point, log_start, clean, .. } = *found;
-        let options = LogOptions { dir, config: config.clone(), recovery_point, log_start, clean };
+        let options = LogOptions { dir, config: Arc::clone(config), recovery_point, log_start, clean };
         let (mut log, recovery) = Log::open_watched(disk, options, self.ahead.progress.as_ref())?;
         if recovery.truncated_bytes > 0 {
             tracing::warn!(partition = %tp, bytes = recovery.truncated_bytes, "cut a torn tail that was never synced");
         }
         log.release_files();
-        Ok(Some((log, recovery)))
+        Ok(Some((log, has_id, recovery)))
     }
 }

@@ -171,7 +171,7 @@ fn open_log(
         ..LogConfig::default()
     };
     let options =
-        LogOptions { dir: dir.to_owned(), config: log_config, recovery_point, log_start: Offset::ZERO, clean };
+        LogOptions { dir: dir.to_owned(), config: log_config.into(), recovery_point, log_start: Offset::ZERO, clean };
     if !clean {
         progress.found(1);
     }

@@ -5,6 +5,7 @@ mod cachestat;
 use super::{Disk, DiskFile, DiskLock, Entry, OpenMode, Space, slices};
 use rustix::fs::Advice;
 use rustix::io::ReadWriteFlags;
+use rustix::process::{Resource, Rlimit};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
@@ -19,6 +20,26 @@ const WRITE_SLICE: usize = 64 * 1024;
 /// Distance of the probes for what is in memory, where cachestat is not to be had: the kernel reads ahead, and evicts, in larger
 /// pieces. A probe takes 0.2 to 0.5 us.
 const PROBE_BYTES: usize = 32 * 1024;
+
+/// Segments that are open at once at most, however many descriptors the process may have: each costs the kernel some hundred bytes.
+const SEGMENTS_OPEN_MAX: u64 = 16_384;
+/// The least, so that a node goes on working with hardly any descriptors.
+const SEGMENTS_OPEN_MIN: u64 = 16;
+
+/// Lets this process have as many descriptors as the system grants it, and says how many of them segments may take: half, for the other
+/// half is the connections'.
+#[must_use]
+pub fn segments_open_max() -> usize {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let granted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Refused, the limit stays what it is.
+    let current = match rustix::process::setrlimit(Resource::Nofile, granted) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let half = current.map_or(SEGMENTS_OPEN_MAX, |limit| limit / 2);
+    usize::try_from(half.clamp(SEGMENTS_OPEN_MIN, SEGMENTS_OPEN_MAX)).unwrap_or(usize::MAX)
+}
 
 /// The system's file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -169,6 +190,27 @@ impl Disk for RealDisk {
         }
         entries.sort();
         Ok(entries)
+    }
+
+    fn names(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(path)? {
+            let entry = entry?;
+            let is_dir = match entry.file_type() {
+                Ok(kind) => kind.is_dir(),
+                // Gone since the folder was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            // Names of Kafka's files are ASCII; another name is no concern of ours.
+            names.extend(entry.file_name().into_string().map(|name| (name, is_dir)));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn file_len(&self, path: &Path) -> io::Result<u64> {
+        Ok(std::fs::metadata(path)?.len())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -27,8 +27,9 @@ impl Log {
     /// Disk errors while opening a file again.
     pub fn ticket(&mut self) -> Result<Option<SyncTicket>, DiskError> {
         let mut writes = Vec::new();
+        let keeps = self.write_ahead.is_none();
         for segment in &mut self.segments {
-            writes.extend(segment.take_dirty(self.disk.as_ref(), &self.dir)?);
+            writes.extend(segment.take_dirty(self.disk.as_ref(), &self.dir, keeps)?);
         }
         let mut dirs = Vec::new();
         if std::mem::take(&mut self.names_dirty) {
@@ -69,9 +70,10 @@ impl Log {
 
     fn prepare_flush(&mut self, closes: bool) -> Result<Option<FlushTicket>, DiskError> {
         if let Some(error) = &self.offline {
-            return Err(error.clone());
+            return Err(error.as_ref().clone());
         }
-        if !std::mem::take(&mut self.touched) {
+        let is_touched = std::mem::take(&mut self.touched);
+        if !is_touched && !self.names_dirty {
             return Ok(None);
         }
         let disk = Arc::clone(&self.disk);

@@ -43,7 +43,8 @@ impl Log {
             folder_is_new: true,
             epochs_dirty: false,
             epoch_pending: false,
-            touched: true,
+            // An empty log has nothing but its names, which its first commit makes durable: a flush would find nothing to write down.
+            touched: false,
             unsynced: Vec::new(),
             offline: None,
             dir: options.dir,
@@ -68,14 +69,16 @@ impl Log {
         watch: &dyn RecoveryWatch,
     ) -> Result<(Log, Recovery), LogError> {
         let files = list(disk.as_ref(), &options.dir)?;
-        let epochs = LeaderEpochs::load(disk.as_ref(), &options.dir)?;
+        let epochs =
+            if files.has_epochs { LeaderEpochs::load(disk.as_ref(), &options.dir)? } else { LeaderEpochs::default() };
         let Some(first) = files.logs.keys().next().copied() else {
             // Epochs and producers of a log that is gone must not come back with the next start.
             for (offset, _) in files.others.keys().filter(|(_, suffix)| suffix == "snapshot") {
                 let file = path(&options.dir, *offset, "snapshot");
                 disk.remove_file(&file).map_err(DiskError::on("remove", &file))?;
             }
-            let created = Log { epochs_dirty: epochs != LeaderEpochs::default(), ..Log::create(disk, options)? };
+            let stale = epochs != LeaderEpochs::default();
+            let created = Log { epochs_dirty: stale, touched: stale, ..Log::create(disk, options)? };
             return Ok((created, Recovery::default()));
         };
         let mut log = Log {
@@ -114,6 +117,7 @@ impl Log {
         log.epochs_dirty = log.epochs != known_epochs;
         log.log_start = log.log_start.min(log.log_end);
         log.load_producers(&files, untrusted_from)?;
+        log.segments.shrink_to_fit();
         Ok((log, tally.recovery))
     }
 
@@ -206,10 +210,11 @@ pub(super) fn as_log_error(error: ReadError, log: &Path) -> LogError {
     }
 }
 
-/// The files of a partition's folder.
+/// The files of a partition's folder: segments and indexes with their lengths.
 pub(super) struct Files {
     pub(super) logs: BTreeMap<Offset, u64>,
     pub(super) others: BTreeMap<(Offset, String), u64>,
+    has_epochs: bool,
 }
 
 impl Files {
@@ -226,19 +231,25 @@ impl Files {
 }
 
 pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Files, LogError> {
-    let mut files = Files { logs: BTreeMap::new(), others: BTreeMap::new() };
-    for entry in disk.list(dir).map_err(DiskError::on("list", dir))? {
-        if LEFTOVERS.iter().any(|suffix| entry.name.ends_with(&format!(".{suffix}"))) {
-            let file = dir.join(&entry.name);
+    let mut files = Files { logs: BTreeMap::new(), others: BTreeMap::new(), has_epochs: false };
+    let len = |name: &str| {
+        let file = dir.join(name);
+        disk.file_len(&file).map_err(DiskError::on("measure", &file))
+    };
+    for (name, _) in disk.names(dir).map_err(DiskError::on("list", dir))? {
+        if LEFTOVERS.iter().any(|suffix| name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))) {
+            let file = dir.join(&name);
             disk.remove_file(&file).map_err(DiskError::on("remove", &file))?;
             continue;
         }
-        match offset_of_file(&entry.name) {
+        files.has_epochs |= name == crate::epochs::FILE;
+        match offset_of_file(&name) {
             Some((base, "log")) => {
-                files.logs.insert(base, entry.len);
+                files.logs.insert(base, len(&name)?);
             }
             Some((base, suffix)) => {
-                files.others.insert((base, suffix.to_owned()), entry.len);
+                let len = if matches!(suffix, "index" | "timeindex") { len(&name)? } else { 0 };
+                files.others.insert((base, suffix.to_owned()), len);
             }
             None => {}
         }

@@ -1,13 +1,18 @@
 //! Looking offsets up by offset and by time. Nothing is copied: a reader gets a range of a file.
 
 use super::Log;
+use crate::commit::sync_files;
 use crate::disk::{DiskFile, OpenMode};
 use crate::error::{DiskError, ReadError};
 use crate::segment::{Located, path};
 use base::{LeaderEpoch, Offset, Timestamp};
 use record::{BatchView, Scratch, TimestampType};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Where the topic's id stands until it is synced.
+const TOPIC_ID_BESIDE: &str = "partition.metadata.tmp";
 
 /// A run of whole batches of one segment; the last may be cut off by the size limit, as Kafka's are.
 #[derive(Clone, Debug)]
@@ -185,12 +190,31 @@ impl Log {
     /// # Errors
     /// Disk errors.
     pub fn write_topic_id(&mut self, id: base::Uuid) -> Result<(), DiskError> {
-        let (file, temporary) = (self.dir.join("partition.metadata"), self.dir.join("partition.metadata.tmp"));
+        let beside = self.write_topic_id_beside(id)?;
+        sync_files(self.disk.as_ref(), &self.dir, std::slice::from_ref(&beside))?;
+        self.name_topic_id()
+    }
+
+    /// The first part of [`Log::write_topic_id`], so that many logs' files can be synced at once: writes beside the file, and says what is
+    /// to be synced.
+    ///
+    /// # Errors
+    /// Disk errors.
+    pub fn write_topic_id_beside(&mut self, id: base::Uuid) -> Result<PathBuf, DiskError> {
+        let beside = self.dir.join(TOPIC_ID_BESIDE);
         let text = crate::topic_id::text(id);
-        let handle = self.disk.open(&temporary, OpenMode::Truncate).map_err(DiskError::on("create", &temporary))?;
-        handle.write_all_at(&[text.as_bytes()], 0).map_err(DiskError::on("write", &temporary))?;
-        handle.sync_data().map_err(DiskError::on("sync", &temporary))?;
-        self.disk.rename(&temporary, &file).map_err(DiskError::on("rename", &temporary))?;
+        let file = self.disk.open(&beside, OpenMode::Truncate).map_err(DiskError::on("create", &beside))?;
+        file.write_all_at(&[text.as_bytes()], 0).map_err(DiskError::on("write", &beside))?;
+        Ok(beside)
+    }
+
+    /// The second part, once what was written beside is synced: puts it in its place.
+    ///
+    /// # Errors
+    /// Disk errors.
+    pub fn name_topic_id(&mut self) -> Result<(), DiskError> {
+        let beside = self.dir.join(TOPIC_ID_BESIDE);
+        self.disk.rename(&beside, &self.dir.join(crate::topic_id::FILE)).map_err(DiskError::on("rename", &beside))?;
         self.names_dirty = true;
         Ok(())
     }

@@ -17,7 +17,13 @@ const DIR: &str = "/d/t-0";
 
 fn options(clean: bool) -> LogOptions {
     let config = LogConfig { segment_bytes: 2_000, index_interval_bytes: 200, ..LogConfig::default() };
-    LogOptions { dir: PathBuf::from(DIR), config, recovery_point: Offset::ZERO, log_start: Offset::ZERO, clean }
+    LogOptions {
+        dir: PathBuf::from(DIR),
+        config: config.into(),
+        recovery_point: Offset::ZERO,
+        log_start: Offset::ZERO,
+        clean,
+    }
 }
 
 fn new_log(disk: &FaultyMemDisk) -> Log {

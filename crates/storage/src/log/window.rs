@@ -31,7 +31,7 @@ impl Log {
         let Some((epoch, upper, missing)) = self.producers.partial(id) else { return Ok(false) };
         let earlier = self.batches_before(id, epoch, upper, missing).map_err(|error| match error {
             ReadError::Disk(error) => {
-                self.offline = Some(error.clone());
+                self.fail(error.clone());
                 AppendError::Offline(error)
             }
             ReadError::Corrupt(error) => AppendError::Damaged(error),

@@ -2,6 +2,7 @@
 
 use super::{ALIGN, WriteAheadKey};
 use crate::commit::UnsyncedWrite;
+use crate::disk::DiskFile;
 use base::{Offset, Uuid};
 use record::crc32c;
 use std::io;
@@ -92,14 +93,19 @@ fn put_key(buffer: &mut Vec<u8>, kind: u8, key: &WriteAheadKey, base: Offset, po
 }
 
 /// Adds bytes of a segment, read back from where they were written a moment ago.
-pub(super) fn put_bytes(buffer: &mut Vec<u8>, key: &WriteAheadKey, write: &UnsyncedWrite) -> io::Result<()> {
+pub(super) fn put_bytes(
+    buffer: &mut Vec<u8>,
+    key: &WriteAheadKey,
+    write: &UnsyncedWrite,
+    file: &dyn DiskFile,
+) -> io::Result<()> {
     put_key(buffer, BYTES, key, write.base, write.from);
     let len_at = buffer.len();
     let from = len_at + 4;
     let len = usize::try_from(write.to - write.from).map_err(io::Error::other)?;
     buffer.resize(from + len, 0);
     // Fewer when the log was cut since the ticket was made; the cut stands here too.
-    let read = write.file.read_at(&mut buffer[from..], write.from)?;
+    let read = file.read_at(&mut buffer[from..], write.from)?;
     buffer.truncate(from + read);
     let len = u32::try_from(read).map_err(io::Error::other)?;
     buffer[len_at..from].copy_from_slice(&len.to_be_bytes());

@@ -85,7 +85,7 @@ fn r28_a_slice_keeps_its_bytes_while_the_log_rolls_and_retention_removes_its_seg
     }
     assert!(log.segment_count() > 2);
     assert_eq!(log.read_slice(&slice).unwrap(), before);
-    log.reconfigure(LogConfig { retention_bytes: 0, ..options(false).config });
+    log.reconfigure(LogConfig { retention_bytes: 0, ..LogConfig::clone(&options(false).config) });
     let deletion = log.retain(Timestamp(0), log.log_end()).unwrap().unwrap();
     for file in deletion.paths {
         disk.remove_file(&file).unwrap();
@@ -216,7 +216,7 @@ fn found_by_fuzzing_a_base_offset_beyond_its_segment_is_damage() {
 fn large_batches_are_found_by_their_own_entry_unless_it_is_damaged() {
     let disk = FaultyMemDisk::new(1);
     disk.create_dir(Path::new("/d")).unwrap();
-    let config = LogConfig::default();
+    let config = Arc::new(LogConfig::default());
     let mut log = Log::create(Arc::new(disk.clone()), LogOptions { config, ..options(false) }).unwrap();
     for _ in 0..12 {
         append(&mut log, 2, 10_000);
@@ -242,7 +242,7 @@ fn large_batches_are_found_by_their_own_entry_unless_it_is_damaged() {
         let mut bytes = sound.clone();
         bytes[3 * 8 + 4..4 * 8].copy_from_slice(damage);
         disk.overwrite(&path, &bytes);
-        let options = LogOptions { config: LogConfig::default(), recovery_point: Offset(24), ..options(true) };
+        let options = LogOptions { config: LogConfig::default().into(), recovery_point: Offset(24), ..options(true) };
         let (mut log, _) = Log::open(Arc::new(disk.clone()), options).unwrap();
         (0..24).chain((0..24).rev()).for_each(|offset| find(&mut log, offset));
     }
@@ -412,7 +412,7 @@ fn found_by_fuzzing_compaction_may_leave_a_segment_empty_and_nothing_else_may() 
     }
     let open = |compact: bool| {
         let closed = LogOptions { recovery_point: end, ..options(true) };
-        let config = LogConfig { compact, ..closed.config.clone() };
+        let config = Arc::new(LogConfig { compact, ..LogConfig::clone(&closed.config) });
         Log::open(Arc::new(disk.clone()), LogOptions { config, ..closed })
     };
     let Err(LogError::Corrupt { what, .. }) = open(false) else { panic!("an emptied segment was taken for whole") };

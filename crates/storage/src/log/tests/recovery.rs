@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 /// A log of one long segment.
 fn long_log(disk: &FaultyMemDisk) -> Log {
     let mut log = new_log(disk);
-    log.reconfigure(LogConfig { segment_bytes: 1 << 30, ..options(false).config });
+    log.reconfigure(LogConfig { segment_bytes: 1 << 30, ..LogConfig::clone(&options(false).config) });
     log
 }
 
@@ -210,7 +210,7 @@ fn recovery_from_the_recovery_point_leaves_what_recovery_of_everything_leaves() 
         let disk = FaultyMemDisk::new(seed);
         let mut log = new_log(&disk);
         let segment_bytes = 2_000 + rng.below(20_000);
-        log.reconfigure(LogConfig { segment_bytes, ..options(false).config });
+        log.reconfigure(LogConfig { segment_bytes, ..LogConfig::clone(&options(false).config) });
         let (mut point, mut sequences, mut is_open) = (Offset::ZERO, [0; 4], [false; 4]);
         for step in 0..10 + rng.below(150) {
             let id = rng.below(4) as usize;

@@ -20,7 +20,7 @@ fn max_decompressed_message_bytes_bounds_one_record_not_the_batch() {
     for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         let disk = FaultyMemDisk::new(1);
         let mut log = new_log(&disk);
-        log.reconfigure(LogConfig { decompressed_bytes_max: 1_000, ..options(false).config });
+        log.reconfigure(LogConfig { decompressed_bytes_max: 1_000, ..LogConfig::clone(&options(false).config) });
         log.append(Timestamp(0), &ValidBatch::internal(&compressed(codec)).unwrap(), LeaderEpoch(0)).unwrap();
         let found = log.offset_for_time(Timestamp(1_009)).unwrap().unwrap();
         assert_eq!((found.offset, found.timestamp), (Offset(9), Timestamp(1_009)), "{codec:?}");

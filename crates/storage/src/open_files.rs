@@ -1,0 +1,143 @@
+//! A bound on how many segments are open at once, so that ten thousand partitions need no ten thousand descriptors.
+//!
+//! Whoever has a segment keeps an [`OpenFile`], which may be empty when it is asked again: the file is then opened once more by its name.
+//! What is closed is what was not asked for the longest, about: a clock over marks of use, so that asking takes no lock of others.
+//!
+//! A file with unsynced bytes may be closed, too. They are the kernel's by then, and whoever syncs opens the file again, as a flush does.
+
+use crate::disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, Space};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A segment's file, open or closed again to make room.
+#[derive(Debug)]
+pub struct OpenFile {
+    file: Mutex<Option<Arc<dyn DiskFile>>>,
+    /// Asked for since the clock's hand came by.
+    is_used: AtomicBool,
+}
+
+/// A poisoned lock only says that a thread has panicked: what it guards is whole at every moment.
+fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl OpenFile {
+    /// A file that stays open as long as this is kept.
+    #[must_use]
+    pub fn kept(file: Arc<dyn DiskFile>) -> Arc<OpenFile> {
+        Arc::new(OpenFile { file: Mutex::new(Some(file)), is_used: AtomicBool::new(true) })
+    }
+
+    /// The file, if it is still open; who gets it holds it open.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<dyn DiskFile>> {
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::Relaxed);
+        }
+        hold(&self.file).clone()
+    }
+
+    /// Lets the file go.
+    pub fn close(&self) {
+        let file = hold(&self.file).take();
+        drop(file);
+    }
+
+    fn is_closed(&self) -> bool {
+        hold(&self.file).is_none()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Clock {
+    files: Vec<Arc<OpenFile>>,
+    hand: usize,
+}
+
+/// A disk that has at most so many segments open. Files that someone is reading or syncing at the moment come on top.
+#[derive(Debug)]
+pub struct BoundedDisk {
+    disk: Arc<dyn Disk>,
+    files_max: usize,
+    clock: Mutex<Clock>,
+}
+
+impl BoundedDisk {
+    /// `disk`, with at most `files_max` segments open, at least one.
+    #[must_use]
+    pub fn new(disk: Arc<dyn Disk>, files_max: usize) -> Self {
+        Self { disk, files_max: files_max.max(1), clock: Mutex::default() }
+    }
+
+    fn admit(&self, file: Arc<OpenFile>) {
+        let mut clock = hold(&self.clock);
+        if clock.files.len() < self.files_max {
+            clock.files.push(file);
+            return;
+        }
+        // Once around at most: a mark that the hand has taken is set again only by who asks meanwhile.
+        for _ in 0..clock.files.len() {
+            let candidate = &clock.files[clock.hand];
+            if candidate.is_closed() || !candidate.is_used.swap(false, Ordering::Relaxed) {
+                break;
+            }
+            clock.hand = (clock.hand + 1) % clock.files.len();
+        }
+        let at = clock.hand;
+        let closed = std::mem::replace(&mut clock.files[at], file);
+        clock.hand = (at + 1) % clock.files.len();
+        drop(clock);
+        closed.close();
+    }
+}
+
+impl Disk for BoundedDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.open(path, mode)
+    }
+    fn open_segment(&self, path: &Path, mode: OpenMode) -> io::Result<(Arc<dyn DiskFile>, Arc<OpenFile>)> {
+        let file = self.disk.open(path, mode)?;
+        let open = OpenFile::kept(Arc::clone(&file));
+        self.admit(Arc::clone(&open));
+        Ok((file, open))
+    }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        self.disk.list(path)
+    }
+    fn names(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
+        self.disk.names(path)
+    }
+    fn file_len(&self, path: &Path) -> io::Result<u64> {
+        self.disk.file_len(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove_file(path)
+    }
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove_dir_all(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_dir(path)
+    }
+    fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_filesystem(path)
+    }
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.disk.space(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        self.disk.lock(path)
+    }
+}
+
+#[cfg(test)]
+mod tests;
