@@ -106,6 +106,7 @@ pub(crate) fn alter_configs(script: &mut Script) {
     script.topic("altered", 1, &[("retention.ms", "1234")]);
     let shown = |script: &mut Script, label: &str| {
         let keys: &[&str] = &["retention.ms", "cleanup.policy", "segment.bytes"];
+        settle(script, "altered");
         script.within(&format!("after-{label}"), 4..=4, |_| describe(TOPIC, "altered", Some(keys)));
     };
     script.all("set", |_| set(TOPIC, "altered", &[("segment.bytes", Some("2000000"))]));
@@ -131,9 +132,11 @@ pub(crate) fn alter_configs(script: &mut Script) {
     resources(script);
     let one: &[(&str, Option<&str>)] = &[("log.cleaner.backoff.ms", Some("15007"))];
     script.all("broker-set", |_| set(BROKER, "1", one));
+    settle(script, "altered");
     script.within("broker-set-shown", 4..=4, |_| describe(BROKER, "1", Some(&["log.cleaner.backoff.ms"])));
     script.all("broker-reset", |_| set(BROKER, "1", &[]));
     script.all("brokers-set", |_| set(BROKER, "", one));
+    settle(script, "altered");
     script.within("brokers-set-shown", 4..=4, |_| describe(BROKER, "", None));
     script.all("brokers-reset", |_| set(BROKER, "", &[]));
     script.all("broker-read-only", |_| set(BROKER, "1", &[("log.dirs", Some("/x"))]));
@@ -188,8 +191,28 @@ pub(crate) fn change(kind: i8, name: &str, changes: &[Change<'_>]) -> Incrementa
     IncrementalAlterConfigsRequest { resources: vec![resource], ..IncrementalAlterConfigsRequest::default() }
 }
 
+/// Waits until all that was changed before is shown: a change may be answered before the one that is asked shows it, but changes are shown
+/// in their order.
+pub(crate) fn settle(script: &mut Script, topic: &str) {
+    const MARK: &str = "file.delete.delay.ms";
+    let mark = (60_001 + script.lines.len()).to_string();
+    let error =
+        script.look(1, &change(TOPIC, topic, &[(MARK, SET, Some(&mark))]), |response| response.responses[0].error_code);
+    assert_eq!(error, 0, "{topic} takes no mark");
+    for _ in 0..1_000_000 {
+        let is_shown = script.look(4, &describe(TOPIC, topic, Some(&[MARK])), |response| {
+            response.results[0].configs.iter().any(|config| config.value.as_deref() == Some(&*mark))
+        });
+        if is_shown {
+            return;
+        }
+    }
+    panic!("a change of {topic} is never shown");
+}
+
 fn topic_step(script: &mut Script, label: &str, changes: &[Change<'_>]) {
     script.all(label, |_| change(TOPIC, "stepped", changes));
+    settle(script, "stepped");
     let request = describe(TOPIC, "stepped", Some(&["cleanup.policy", "retention.ms"]));
     let values = script.look(4, &request, |response| {
         let configs = response.results[0].configs.iter();
@@ -257,6 +280,7 @@ fn incremental_resources(script: &mut Script) {
     });
     script.all("no-resources", |_| IncrementalAlterConfigsRequest::default());
     script.all("group", |_| change(GROUP, "g", &[("consumer.session.timeout.ms", SET, Some("50000"))]));
+    settle(script, "stepped");
     script.within("group-shown", 4..=4, |_| describe(GROUP, "g", Some(&["consumer.session.timeout.ms"])));
     script.all("group-too-small", |_| change(GROUP, "g", &[("consumer.session.timeout.ms", SET, Some("1"))]));
     script.all("group-unknown", |_| change(GROUP, "g", &[("no.such", SET, Some("1"))]));
@@ -266,6 +290,7 @@ fn incremental_resources(script: &mut Script) {
     script.all("client-metrics-too-small", |_| change(CLIENT_METRICS, "m", &[("interval.ms", SET, Some("1"))]));
     script.all("client-metrics-unknown", |_| change(CLIENT_METRICS, "m", &[("no.such", SET, Some("1"))]));
     script.all("client-metrics-empty-name", |_| change(CLIENT_METRICS, "", &[("interval.ms", SET, Some("1000"))]));
+    settle(script, "stepped");
     script.within("client-metrics-shown", 4..=4, |_| describe(CLIENT_METRICS, "m", None));
     list_config_resources(script);
     script.all("client-metrics-reset", |_| change(CLIENT_METRICS, "m", &[("interval.ms", DELETE, None)]));
@@ -311,6 +336,7 @@ fn broker_configs(script: &mut Script) {
     ];
     for (label, name, changes) in cases {
         script.all(label, |_| change(BROKER, name, changes));
+        settle(script, "stepped");
         script.within(&format!("incremental-{label}-shown"), 4..=4, |_| describe(BROKER, name, Some(&[changes[0].0])));
     }
     for (label, name) in [("another-broker", "2"), ("no-broker", "one")] {

@@ -1,6 +1,6 @@
 //! A controller's own listener (KIP-919): the same requests sent to it, and what it does not take.
 
-use crate::configs::{BROKER, GROUP, SET, TOPIC, change, describe};
+use crate::configs::{BROKER, GROUP, SET, TOPIC, change, describe, settle};
 use crate::script::Script;
 use protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
 use protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
@@ -84,6 +84,7 @@ fn configs(controller: &mut Script) {
     controller.all("topic", |_| change(TOPIC, "from-controller-v7", &[("retention.ms", SET, Some("5000"))]));
     controller.all("broker", |_| change(BROKER, "1", &[("log.cleaner.backoff.ms", SET, Some("15003"))]));
     controller.all("unknown-topic", |_| change(TOPIC, "absent", &[("retention.ms", SET, Some("5000"))]));
+    settle(controller, "from-controller-v7");
     controller.all("topic", |_| describe(TOPIC, "from-controller-v7", Some(&["retention.ms"])));
     controller.all("another-broker", |_| describe(BROKER, "9", None));
     controller.all("group", |_| describe(GROUP, "g", Some(&["consumer.session.timeout.ms"])));
