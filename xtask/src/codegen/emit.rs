@@ -490,9 +490,19 @@ fn encode_tags(message: &Message, s: &Struct, known: Versions) -> String {
     }
     let mut counts = String::new();
     let mut writes = String::new();
-    for (tag, field, versions) in fields {
+    let served = known.and(message.flexible);
+    let mut passed = 0;
+    for (tag, field, versions) in &fields {
+        // Tags ascend (KIP-482). A version may know this tag and not a lower one, whose bytes were kept.
+        let is_known = |lower: u32| {
+            fields.iter().any(|(of, _, also)| *of == lower && also.and(served).covers(versions.and(served)))
+        };
+        if !(passed..*tag).all(is_known) {
+            let _ = writeln!(writes, "sink.unknown_tags_in(&self.unknown_tags, {passed}..{tag})?;");
+            passed = tag + 1;
+        }
         let path = format!("self.{}", names::field(&field.name));
-        let when = condition(versions, known.and(message.flexible)).map_or(String::new(), |when| format!("{when} && "));
+        let when = condition(*versions, served).map_or(String::new(), |when| format!("{when} && "));
         let is_set = not_default(field, &path);
         let _ = writeln!(counts, "+ u32::from({when}{is_set})");
         let size = write_value(message, s, field, known, "size", Place::Tagged);
@@ -506,11 +516,15 @@ fn encode_tags(message: &Message, s: &Struct, known: Versions) -> String {
             }}"
         );
     }
+    let rest = match passed {
+        0 => "sink.unknown_tags(&self.unknown_tags)?;".to_owned(),
+        _ => format!("sink.unknown_tags_in(&self.unknown_tags, {passed}..)?;"),
+    };
     format!(
         "let known = {};
         sink.uvarint(known + self.unknown_tags.len() as u32);
         {writes}
-        sink.unknown_tags(&self.unknown_tags)?;",
+        {rest}",
         counts.trim_start_matches("+ ")
     )
 }

@@ -233,6 +233,7 @@ impl Encode for PartitionChangeRecord {
                 sink.i32(*element);
             }
         }
+        sink.unknown_tags_in(&self.unknown_tags, 0..8)?;
         if version >= 1 && self.directories.is_some() {
             let size = {
                 let mut counted = LengthSink::default();
@@ -250,7 +251,7 @@ impl Encode for PartitionChangeRecord {
             }
         }
 
-        sink.unknown_tags(&self.unknown_tags)?;
+        sink.unknown_tags_in(&self.unknown_tags, 9..)?;
         Ok(())
     }
 }

@@ -3,9 +3,10 @@ use super::{
 };
 use crate::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
 use crate::messages::metadata_request::MetadataRequest;
+use crate::messages::partition_change_record::PartitionChangeRecord;
 use crate::testing::CODECS;
 use crate::wire::{Decode, Encode};
-use base::SeededRng;
+use base::{SeededRng, Uuid};
 
 /// A buffer of one request: `head`, then `tail` bytes of `fill`.
 fn filled(head: &[u8], fill: u8, tail: usize) -> Vec<u8> {
@@ -130,6 +131,24 @@ fn lengths_are_counted_as_they_are_written() {
         written.uvarint(value);
         assert_eq!(counted.len(), written.buf.len());
         assert_eq!(Reader::new(&written.buf).uvarint(), Ok(value));
+    }
+}
+
+/// PartitionChangeRecord has tag 8 since version 1 and tags 6 and 7 since version 2 (found by fuzzing).
+#[test]
+fn kept_tags_stand_where_their_numbers_say() {
+    for kept in [6, 7, 9, 100] {
+        let record = PartitionChangeRecord {
+            leader: 3,
+            directories: Some(vec![Uuid::ZERO]),
+            unknown_tags: UnknownTags::with(kept, vec![1, 2]),
+            ..PartitionChangeRecord::default()
+        };
+        let mut writer = Writer::default();
+        record.encode(&mut writer, 1).expect("every field is of version 1");
+        let bytes = writer.buf;
+        let again = PartitionChangeRecord::decode(&mut Reader::new(&bytes), 1);
+        assert_eq!(again, Ok(record), "tag {kept}");
     }
 }
 

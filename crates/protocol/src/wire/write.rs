@@ -3,6 +3,7 @@
 use super::{Records, UnknownTags};
 use base::Uuid;
 use std::fmt;
+use std::ops::RangeBounds;
 
 /// Why a message cannot be written in a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,12 +178,21 @@ pub trait Sink {
         self.uvarint(u32::try_from(size).map_err(|_| EncodeError::TooLong(size))?);
         Ok(())
     }
+
     /// Writes the unknown fields after the known ones.
     ///
     /// # Errors
     /// [`EncodeError::TooLong`].
     fn unknown_tags(&mut self, tags: &UnknownTags) -> Result<(), EncodeError> {
-        for (tag, value) in tags.iter() {
+        self.unknown_tags_in(tags, ..)
+    }
+
+    /// Writes the unknown fields whose tags are in `range`, between known ones.
+    ///
+    /// # Errors
+    /// [`EncodeError::TooLong`].
+    fn unknown_tags_in(&mut self, tags: &UnknownTags, range: impl RangeBounds<u32>) -> Result<(), EncodeError> {
+        for (tag, value) in tags.iter().filter(|(tag, _)| range.contains(tag)) {
             self.tag(tag, value.len())?;
             self.put(value);
         }

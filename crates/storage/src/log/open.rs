@@ -72,14 +72,8 @@ impl Log {
         let epochs =
             if files.has_epochs { LeaderEpochs::load(disk.as_ref(), &options.dir)? } else { LeaderEpochs::default() };
         let Some(first) = files.logs.keys().next().copied() else {
-            // Epochs and producers of a log that is gone must not come back with the next start.
-            for (offset, _) in files.others.keys().filter(|(_, suffix)| suffix == "snapshot") {
-                let file = path(&options.dir, *offset, "snapshot");
-                disk.remove_file(&file).map_err(DiskError::on("remove", &file))?;
-            }
-            let stale = epochs != LeaderEpochs::default();
-            let created = Log { epochs_dirty: stale, touched: stale, ..Log::create(disk, options)? };
-            return Ok((created, Recovery::default()));
+            let has_epochs = epochs != LeaderEpochs::default();
+            return Ok((Log::begin_anew(disk, options, &files, has_epochs)?, Recovery::default()));
         };
         let mut log = Log {
             disk,
@@ -119,6 +113,24 @@ impl Log {
         log.load_producers(&files, untrusted_from)?;
         log.segments.shrink_to_fit();
         Ok((log, tally.recovery))
+    }
+
+    /// A log whose folder has no segment. There was none yet, unless something was synced.
+    fn begin_anew(disk: Arc<dyn Disk>, options: LogOptions, files: &Files, has_epochs: bool) -> Result<Log, LogError> {
+        if options.recovery_point > options.log_start {
+            let what = format!(
+                "no segment is there, and the log was synced up to {}: put the files back from a copy, or remove the partition's line \
+                 from recovery-point-offset-checkpoint to go on without them",
+                options.recovery_point
+            );
+            return Err(corrupt(path(&options.dir, options.log_start, "log"), 0, what));
+        }
+        // Epochs and producers of a log that is gone must not come back with the next start.
+        for (offset, _) in files.others.keys().filter(|(_, suffix)| suffix == "snapshot") {
+            let file = path(&options.dir, *offset, "snapshot");
+            disk.remove_file(&file).map_err(DiskError::on("remove", &file))?;
+        }
+        Ok(Log { epochs_dirty: has_epochs, touched: has_epochs, ..Log::create(disk, options)? })
     }
 
     fn load_segments(&mut self, files: &Files, clean: bool, tally: &mut Tally<'_>) -> Result<(), LogError> {

@@ -173,6 +173,11 @@ fn found_by_fuzzing_a_log_without_segments_opens_twice_alike() {
     disk.remove_file(&Path::new(DIR).join("00000000000000000000.log")).unwrap();
     let snapshot = Path::new(DIR).join("00000000000000000000.snapshot");
     disk.open(&snapshot, crate::OpenMode::Truncate).unwrap();
+    // What was synced must be there: a new log in its place would take the old one's offsets.
+    for clean in [false, true] {
+        let refused = reopen(&disk, clean, Offset(3));
+        assert!(matches!(refused, Err(LogError::Corrupt { .. })), "clean {clean}: {refused:?}");
+    }
     let (mut log, _) = reopen(&disk, false, Offset::ZERO).unwrap();
     assert_eq!(disk.read(&snapshot).unwrap(), None, "producers of the log that is gone");
     log.begin_epoch(LeaderEpoch(5));
