@@ -499,7 +499,7 @@ fn encode_tags(message: &Message, s: &Struct, known: Versions) -> String {
         };
         if !(passed..*tag).all(is_known) {
             let _ = writeln!(writes, "sink.unknown_tags_in(&self.unknown_tags, {passed}..{tag})?;");
-            passed = tag + 1;
+            passed = *tag;
         }
         let path = format!("self.{}", names::field(&field.name));
         let when = condition(*versions, served).map_or(String::new(), |when| format!("{when} && "));

@@ -251,7 +251,7 @@ impl Encode for PartitionChangeRecord {
             }
         }
 
-        sink.unknown_tags_in(&self.unknown_tags, 9..)?;
+        sink.unknown_tags_in(&self.unknown_tags, 8..)?;
         Ok(())
     }
 }

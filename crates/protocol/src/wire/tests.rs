@@ -137,18 +137,18 @@ fn lengths_are_counted_as_they_are_written() {
 /// PartitionChangeRecord has tag 8 since version 1 and tags 6 and 7 since version 2 (found by fuzzing).
 #[test]
 fn kept_tags_stand_where_their_numbers_say() {
-    for kept in [6, 7, 9, 100] {
+    for (version, kept) in [(1, 6), (1, 7), (1, 9), (1, 100), (0, 6), (0, 8), (0, 9)] {
         let record = PartitionChangeRecord {
             leader: 3,
-            directories: Some(vec![Uuid::ZERO]),
+            directories: (version == 1).then(|| vec![Uuid::ZERO]),
             unknown_tags: UnknownTags::with(kept, vec![1, 2]),
             ..PartitionChangeRecord::default()
         };
         let mut writer = Writer::default();
-        record.encode(&mut writer, 1).expect("every field is of version 1");
+        record.encode(&mut writer, version).expect("every field is of the version");
         let bytes = writer.buf;
-        let again = PartitionChangeRecord::decode(&mut Reader::new(&bytes), 1);
-        assert_eq!(again, Ok(record), "tag {kept}");
+        let again = PartitionChangeRecord::decode(&mut Reader::new(&bytes), version);
+        assert_eq!(again, Ok(record), "tag {kept} in version {version}");
     }
 }
 
