@@ -79,6 +79,12 @@ impl Error {
         }
     }
 
+    /// Whether the broker does not serve the API in any version that we speak: it is older, or of another kind.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Error::Channel(ChannelError::UnsupportedVersion { .. }))
+    }
+
     /// Whether trying again, with fresh metadata, may help.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
@@ -94,5 +100,20 @@ impl Error {
             Error::Unreachable { .. } => true,
             Error::Deadline { .. } | Error::Corrupt { .. } | Error::Invalid(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ChannelError, Error};
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    #[test]
+    fn only_an_api_that_is_not_served_is_unsupported() {
+        let (address, api) = (SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)), "DescribeQuorum");
+        let (theirs, ours) = ("no version of it".to_owned(), "0 to 2".to_owned());
+        assert!(Error::from(ChannelError::UnsupportedVersion { address, api, theirs, ours }).is_unsupported());
+        assert!(!Error::from(ChannelError::Timeout { address, api, millis: 5 }).is_unsupported());
+        assert!(!Error::broker("cannot describe the metadata quorum", 35, None).is_unsupported());
     }
 }

@@ -28,7 +28,11 @@ pub(crate) async fn run(command: Cluster) -> Result<(), Failure> {
     let cluster = admin.describe_cluster().await?;
     let features = admin.features().await?;
     // A cluster with ZooKeeper, or before Kafka 3.3, has no quorum to describe.
-    let quorum = admin.describe_quorum().await.ok();
+    let quorum = match admin.describe_quorum().await {
+        Ok(quorum) => Some(quorum),
+        Err(error) if error.is_unsupported() => None,
+        Err(error) => return Err(error.into()),
+    };
     match connection.output {
         Format::Json => output::json(&described(&cluster, &features, quorum.as_ref())),
         Format::Text => print(&cluster, &features, quorum.as_ref()),
