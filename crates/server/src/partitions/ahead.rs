@@ -1,5 +1,5 @@
-//! Opens the logs that a crash left, before their partitions are made: several of each log dir at a time
-//! (`num.recovery.threads.per.data.dir`). Which of them is opened when decides nothing.
+//! Opens the logs that a node finds at its start, before their partitions are made: several of each log dir at a time
+//! (`num.recovery.threads.per.data.dir`), those that a crash left before the others. Which of them is opened when decides nothing.
 
 use super::{Found, Partitions};
 use crate::broker::broker_config;
@@ -39,17 +39,19 @@ struct Left {
 }
 
 impl Partitions {
-    /// Opens what a crash left of the partitions that the metadata gives this node.
+    /// Opens what is there of the partitions that the metadata gives this node.
     pub(super) fn open_ahead(&self, config: &NodeConfig, image: &MetadataImage) {
-        let lanes = self.left_by_a_crash(config, image);
-        let count: usize = lanes.iter().map(Vec::len).sum();
-        if count == 0 {
+        let lanes = self.logs_found(config, image);
+        if lanes.iter().all(Vec::is_empty) {
             return;
         }
         let threads = broker_config(config, image, "num.recovery.threads.per.data.dir");
         let threads = threads.and_then(|threads| threads.parse().ok()).unwrap_or(1_usize).max(1);
-        tracing::info!(logs = count, threads, "recovering logs that were not closed");
-        self.ahead.progress.found(count);
+        let unclean = lanes.iter().flatten().filter(|left| !left.found.clean).count();
+        if unclean > 0 {
+            tracing::info!(logs = unclean, threads, "recovering logs that were not closed");
+            self.ahead.progress.found(unclean);
+        }
         let next: Vec<AtomicUsize> = lanes.iter().map(|_| AtomicUsize::new(0)).collect();
         let dir_of: Vec<usize> =
             (0..lanes.len()).flat_map(|dir| std::iter::repeat_n(dir, threads.min(lanes[dir].len()))).collect();
@@ -69,14 +71,16 @@ impl Partitions {
         };
         let opened = opened.map(|found| found.map(|(log, has_id, _)| (log, has_id)));
         self.ahead.opened.lock().insert(left.tp.clone(), opened);
-        self.ahead.progress.one_is_done(&recovery);
+        if !left.found.clean {
+            self.ahead.progress.one_is_done(&recovery);
+        }
     }
 
-    /// By log dir.
-    fn left_by_a_crash(&self, config: &NodeConfig, image: &MetadataImage) -> Vec<Vec<Left>> {
+    /// By log dir, those that take long first.
+    fn logs_found(&self, config: &NodeConfig, image: &MetadataImage) -> Vec<Vec<Left>> {
         let mut lanes: Vec<Vec<Left>> = self.dirs.iter().map(|_| Vec::new()).collect();
         let mut settings: BTreeMap<Uuid, Arc<LogConfig>> = BTreeMap::new();
-        for (tp, found) in self.found.lock().iter().filter(|(_, found)| !found.clean) {
+        for (tp, found) in self.found.lock().iter() {
             let Some(topic) = image.topics().by_name(&tp.topic) else { continue };
             let registration = topic.partition(tp.partition.0);
             if registration.is_none_or(|registration| !registration.replicas.contains(&self.node)) {
@@ -86,6 +90,7 @@ impl Partitions {
             let config = settings.entry(topic.id()).or_insert_with(resolved).clone();
             lanes[found.dir].push(Left { tp: tp.clone(), id: topic.id(), found: found.clone(), config });
         }
+        lanes.iter_mut().for_each(|lane| lane.sort_by_key(|left| left.found.clean));
         lanes
     }
 

@@ -44,9 +44,13 @@ impl Log {
     }
 
     /// What the recovery point checkpoint may say at most while the log is cut at `offset`: the file system may lose the tail of a file
-    /// that is being cut before it makes it shorter, and above this recovery takes that for a torn tail, as it should.
+    /// that is being cut before it makes it shorter, and above this recovery takes that for a torn tail, as it should. A cut that leaves
+    /// nothing has a moment without any segment, which only a log that never was synced may have.
     #[must_use]
     pub fn recovery_point_for_cut(&self, offset: Offset) -> Offset {
+        if offset <= self.segments[0].base {
+            return Offset::ZERO;
+        }
         let at = self.segments.partition_point(|segment| segment.base < offset).saturating_sub(1);
         self.recovery_point.min(self.segments[at].base)
     }
@@ -98,7 +102,7 @@ impl Log {
         self.load_producers(&files, None)
     }
 
-    /// Empties the log and begins again at `offset`.
+    /// Empties the log and begins again at `offset`. The recovery point checkpoint must say zero, or nothing: midway there is no segment.
     ///
     /// # Errors
     /// Disk errors.

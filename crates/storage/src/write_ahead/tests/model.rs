@@ -236,14 +236,16 @@ impl Run {
         let known = &mut self.logs[at];
         let to = known.written.len().saturating_sub(usize::from(what % 12)).max(known.start as usize);
         let log = known.log.as_mut().unwrap();
+        let fully = what.is_multiple_of(5) && to as i64 == known.start;
         // Whoever cuts lowers the checkpoint before.
-        known.checkpoint = known.checkpoint.min(log.recovery_point_for_cut(Offset(to as i64)));
+        let lowered = if fully { Offset::ZERO } else { log.recovery_point_for_cut(Offset(to as i64)) };
+        known.checkpoint = known.checkpoint.min(lowered);
         known.lowered = known.checkpoint;
         if to as i64 == known.start {
             // Midway there is no segment to tell where the log begins; a node has its checkpoint for that.
             known.confirmed = 0;
         }
-        if what.is_multiple_of(5) && to as i64 == known.start {
+        if fully {
             log.truncate_fully(Offset(known.start)).unwrap();
         } else {
             log.truncate_to(Offset(to as i64)).unwrap();
@@ -510,5 +512,41 @@ fn a_batch_whose_offset_alone_was_torn_is_no_other_programs() {
         (51, 0),
     ];
     let found = run(8498923182695280589, Broken::Nothing, &steps);
+    assert!(found.is_ok(), "{}", found.unwrap_err());
+}
+
+#[test]
+fn a_cut_of_power_while_a_log_that_begins_midway_is_emptied_is_no_damage() {
+    let steps = [
+        (0, 0),
+        (0, 0),
+        (0, 0),
+        (0, 0),
+        (108, 0),
+        (0, 0),
+        (0, 0),
+        (0, 0),
+        (58, 0),
+        (27, 0),
+        (0, 16103),
+        (124, 106),
+        (88, 11544),
+        (57, 23427),
+        (182, 28627),
+        (0, 3300),
+        (173, 0),
+        (27, 4),
+        (32, 7367),
+        (160, 3458),
+        (29, 40114),
+        (141, 0),
+        (116, 0),
+        (32, 24823),
+        (0, 0),
+        (0, 0),
+        (213, 21408),
+        (118, 38372),
+    ];
+    let found = run(14930579256827757987, Broken::Nothing, &steps);
     assert!(found.is_ok(), "{}", found.unwrap_err());
 }
