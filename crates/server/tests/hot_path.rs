@@ -23,12 +23,11 @@ use server::{Environment, SteppedConnection, SteppedNode};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use storage::{Disk, DiskFile, DiskLock, Entry, OpenMode, RealDisk, Space};
+use storage::{Disk, DiskFile, DiskFileWrapper, DiskWrapper, OpenMode, RealDisk};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -69,7 +68,10 @@ struct CountingFile {
     calls: Arc<AtomicU64>,
 }
 
-impl DiskFile for CountingFile {
+impl DiskFileWrapper for CountingFile {
+    fn target(&self) -> &dyn DiskFile {
+        self.inner.as_ref()
+    }
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.inner.read_at(buf, position)
@@ -82,52 +84,23 @@ impl DiskFile for CountingFile {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.inner.sync_data()
     }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
-    }
     fn len(&self) -> io::Result<u64> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.inner.len()
     }
-    fn is_in_memory(&self, position: u64, len: usize) -> bool {
-        self.inner.is_in_memory(position, len)
-    }
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.fd()
-    }
 }
 
-impl Disk for CountingDisk {
+impl DiskWrapper for CountingDisk {
+    fn target(&self) -> &dyn Disk {
+        &RealDisk
+    }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new(CountingFile { inner: RealDisk.open(path, mode)?, calls: Arc::clone(&self.calls) }))
     }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        RealDisk.create_dir(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        RealDisk.list(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealDisk.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove_dir_all(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        RealDisk.sync_dir(path)
-    }
-    fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
-        RealDisk.sync_filesystem(path)
-    }
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        RealDisk.space(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        RealDisk.lock(path)
+    fn file_len(&self, path: &Path) -> io::Result<u64> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        RealDisk.file_len(path)
     }
 }
 

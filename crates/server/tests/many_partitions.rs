@@ -20,12 +20,11 @@ use record::{BatchBuilder, BatchOptions, NewRecord};
 use server::{Environment, SteppedConnection, SteppedNode};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use storage::{BoundedDisk, Disk, DiskFile, DiskLock, Entry, OpenMode, RealDisk, Space};
+use storage::{BoundedDisk, Disk, DiskFile, DiskFileWrapper, DiskWrapper, Entry, OpenMode, RealDisk};
 
 /// Bytes that are allocated now.
 static LIVE: AtomicI64 = AtomicI64::new(0);
@@ -104,7 +103,10 @@ fn add(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-impl DiskFile for CountingFile {
+impl DiskFileWrapper for CountingFile {
+    fn target(&self) -> &dyn DiskFile {
+        self.inner.as_ref()
+    }
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
         add(&self.calls.reads);
         if self.is_segment {
@@ -120,19 +122,16 @@ impl DiskFile for CountingFile {
         add(&self.calls.syncs);
         self.inner.sync_data()
     }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
-    }
     fn len(&self) -> io::Result<u64> {
         add(&self.calls.names);
         self.inner.len()
     }
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.fd()
-    }
 }
 
-impl Disk for CountingDisk {
+impl DiskWrapper for CountingDisk {
+    fn target(&self) -> &dyn Disk {
+        &RealDisk
+    }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         add(&self.0.open);
         let inner = RealDisk.open(path, mode)?;
@@ -166,9 +165,6 @@ impl Disk for CountingDisk {
         add(&self.0.names);
         RealDisk.remove_file(path)
     }
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove_dir_all(path)
-    }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         add(&self.0.syncs);
         RealDisk.sync_dir(path)
@@ -176,12 +172,6 @@ impl Disk for CountingDisk {
     fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
         add(&self.0.syncs);
         RealDisk.sync_filesystem(path)
-    }
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        RealDisk.space(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        RealDisk.lock(path)
     }
 }
 

@@ -16,13 +16,14 @@ use record::control::{Voter, VoterEndpoint, Voters};
 use record::{BatchBuilder, BatchOptions, NewRecord};
 use server::{Environment, InTurn, Network, Node, SteppedConnection, SteppedNode, Workers};
 use std::io::{self, Read, Write};
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use storage::{Disk, DiskFile, DiskLock, Entry, FaultyMemDisk, MetaProperties, OpenMode, Space, WRITE_AHEAD_FILE};
+use storage::{
+    Disk, DiskFile, DiskFileWrapper, DiskWrapper, FaultyMemDisk, MetaProperties, OpenMode, WRITE_AHEAD_FILE,
+};
 
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 /// `KAFKA_STORAGE_ERROR`.
@@ -58,9 +59,9 @@ struct OwnDisk {
 #[derive(Debug)]
 struct BrokenFile(Arc<dyn DiskFile>);
 
-impl DiskFile for BrokenFile {
-    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        self.0.read_at(buf, position)
+impl DiskFileWrapper for BrokenFile {
+    fn target(&self) -> &dyn DiskFile {
+        self.0.as_ref()
     }
     fn write_all_at(&self, _bufs: &[&[u8]], _position: u64) -> io::Result<()> {
         Err(io::Error::other("input/output error"))
@@ -68,18 +69,12 @@ impl DiskFile for BrokenFile {
     fn sync_data(&self) -> io::Result<()> {
         panic!("a file whose write failed is synced")
     }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
 }
 
-impl Disk for OwnDisk {
+impl DiskWrapper for OwnDisk {
+    fn target(&self) -> &dyn Disk {
+        &self.inner
+    }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         if !self.gated.is_empty() && path.to_string_lossy().contains(self.gated) {
             let (open, told) = &self.gate;
@@ -89,33 +84,6 @@ impl Disk for OwnDisk {
         let file = self.inner.open(path, mode)?;
         let is_broken = self.breaks.load(Ordering::Relaxed) && path.ends_with(&self.breaking);
         Ok(if is_broken { Arc::new(BrokenFile(file)) } else { file })
-    }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        self.inner.list(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_dir_all(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-    fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_filesystem(path)
-    }
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        self.inner.space(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        self.inner.lock(path)
     }
 }
 

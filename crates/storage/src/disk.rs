@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod real;
+mod wrapper;
 pub use real::{RealDisk, segments_open_max};
+pub use wrapper::{DiskFileWrapper, DiskWrapper};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,9 +122,7 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// Those of the system.
     fn open_segment(&self, path: &Path, mode: OpenMode) -> io::Result<(Arc<dyn DiskFile>, Arc<OpenFile>)> {
-        let file = self.open(path, mode)?;
-        let open = OpenFile::kept(Arc::clone(&file));
-        Ok((file, open))
+        self.open(path, mode).map(kept_open)
     }
     /// Makes a folder and those above it; one that exists is fine.
     ///
@@ -216,6 +216,12 @@ pub trait Disk: Send + Sync + Debug {
         self.rename(&temporary, path)?;
         self.sync_dir(folder)
     }
+}
+
+/// A file, and what gives it as long as it is kept.
+fn kept_open(file: Arc<dyn DiskFile>) -> (Arc<dyn DiskFile>, Arc<OpenFile>) {
+    let open = OpenFile::kept(Arc::clone(&file));
+    (file, open)
 }
 
 /// Buffers of one write: a header and a payload, and some more. What is over goes with the next write.

@@ -23,7 +23,9 @@ mod write_ahead;
 pub use checkpoint::{OffsetCheckpoint, checkpoint_name};
 pub use commit::{Committed, FlushTicket, SyncTicket, UnsyncedWrite, commit, flush_files, flush_names, sync_files};
 pub use dir::{CleanShutdown, LogDir, LogDirState, MetaProperties, PartitionDir, parse_partition_dir};
-pub use disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, RealDisk, Space, segments_open_max};
+pub use disk::{
+    Disk, DiskFile, DiskFileWrapper, DiskLock, DiskWrapper, Entry, OpenMode, RealDisk, Space, segments_open_max,
+};
 pub use epochs::{EpochEntry, LeaderEpochs};
 pub use error::{AppendError, DiskError, LogError, ReadError};
 pub use index::{OffsetEntry, TimeEntry, TxnEntry};

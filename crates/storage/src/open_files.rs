@@ -5,7 +5,7 @@
 //!
 //! A file with unsynced bytes may be closed, too. They are the kernel's by then, and whoever syncs opens the file again, as a flush does.
 
-use crate::disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, Space};
+use crate::disk::{Disk, DiskFile, DiskWrapper, OpenMode};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,48 +94,15 @@ impl BoundedDisk {
     }
 }
 
-impl Disk for BoundedDisk {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        self.disk.open(path, mode)
+impl DiskWrapper for BoundedDisk {
+    fn target(&self) -> &dyn Disk {
+        self.disk.as_ref()
     }
     fn open_segment(&self, path: &Path, mode: OpenMode) -> io::Result<(Arc<dyn DiskFile>, Arc<OpenFile>)> {
         let file = self.disk.open(path, mode)?;
         let open = OpenFile::kept(Arc::clone(&file));
         self.admit(Arc::clone(&open));
         Ok((file, open))
-    }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        self.disk.list(path)
-    }
-    fn names(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
-        self.disk.names(path)
-    }
-    fn file_len(&self, path: &Path) -> io::Result<u64> {
-        self.disk.file_len(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_dir_all(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.sync_dir(path)
-    }
-    fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
-        self.disk.sync_filesystem(path)
-    }
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        self.disk.space(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        self.disk.lock(path)
     }
 }
 

@@ -1,12 +1,11 @@
 use super::BoundedDisk;
 use crate::{
-    Committed, Disk, DiskFile, DiskLock, Entry, FaultyMemDisk, Log, LogConfig, LogOptions, OpenMode, Space, SyncTicket,
-    WriteAhead, commit,
+    Committed, Disk, DiskFile, DiskFileWrapper, DiskWrapper, FaultyMemDisk, Log, LogConfig, LogOptions, OpenMode,
+    SyncTicket, WriteAhead, commit,
 };
 use base::{LeaderEpoch, Offset, SeededRng, Timestamp, Uuid};
 use record::{BatchBuilder, BatchOptions, NewRecord, ValidBatch};
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,57 +26,18 @@ struct CountedFile {
     _open: Arc<()>,
 }
 
-impl DiskFile for CountedFile {
-    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        self.inner.read_at(buf, position)
-    }
-    fn write_all_at(&self, bufs: &[&[u8]], position: u64) -> io::Result<()> {
-        self.inner.write_all_at(bufs, position)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data()
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        None
+impl DiskFileWrapper for CountedFile {
+    fn target(&self) -> &dyn DiskFile {
+        self.inner.as_ref()
     }
 }
 
-impl Disk for CountingDisk {
+impl DiskWrapper for CountingDisk {
+    fn target(&self) -> &dyn Disk {
+        &self.inner
+    }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(CountedFile { inner: self.inner.open(path, mode)?, _open: Arc::clone(&self.open) }))
-    }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        self.inner.list(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_dir_all(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-    fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_filesystem(path)
-    }
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        self.inner.space(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        self.inner.lock(path)
     }
 }
 

@@ -6,7 +6,8 @@
 use super::{batch, options, values};
 use crate::write_ahead::{WRITE_AHEAD_FILE, WriteAhead, remove, replay};
 use crate::{
-    Disk, DiskFile, DiskLock, Entry, FaultyMemDisk, FlushTicket, Log, OpenMode, Space, commit, flush_files, flush_names,
+    Disk, DiskFile, DiskFileWrapper, DiskWrapper, FaultyMemDisk, FlushTicket, Log, OpenMode, commit, flush_files,
+    flush_names,
 };
 use base::{LeaderEpoch, Offset, SeededRng, Timestamp, Uuid};
 use proptest::prelude::*;
@@ -45,58 +46,22 @@ struct LyingFile {
     syncs: bool,
 }
 
-impl DiskFile for LyingFile {
-    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        self.inner.read_at(buf, position)
-    }
-    fn write_all_at(&self, bufs: &[&[u8]], position: u64) -> io::Result<()> {
-        self.inner.write_all_at(bufs, position)
+impl DiskFileWrapper for LyingFile {
+    fn target(&self) -> &dyn DiskFile {
+        self.inner.as_ref()
     }
     fn sync_data(&self) -> io::Result<()> {
         if self.syncs { self.inner.sync_data() } else { Ok(()) }
     }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        None
-    }
 }
 
-impl Disk for Lying {
+impl DiskWrapper for Lying {
+    fn target(&self) -> &dyn Disk {
+        &self.inner
+    }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         let syncs = self.broken != Broken::NoSync || !path.ends_with(WRITE_AHEAD_FILE);
         Ok(Arc::new(LyingFile { inner: self.inner.open(path, mode)?, syncs }))
-    }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        self.inner.list(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_dir_all(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-    fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_filesystem(path)
-    }
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        self.inner.space(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        self.inner.lock(path)
     }
 }
 
