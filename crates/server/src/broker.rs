@@ -9,6 +9,7 @@ use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::MetadataQuorum;
 use crate::room::Room;
+use crate::timers::Timers;
 use arc_swap::ArcSwap;
 use base::{BrokerEpoch, Clock, ErrorCode, Monotonic, NodeId, ProducerId, Refusal, SeededRng, TopicPartition, Uuid};
 use config::{ConfigEntry, NodeConfig, Overrides, describe_broker, describe_group, describe_topic};
@@ -233,12 +234,12 @@ impl Broker {
     }
 
     /// Waits for `signal` until `deadline`; false when the deadline came first.
-    pub(crate) async fn wait(&self, signal: &Signal, deadline: Monotonic) -> bool {
+    pub(crate) async fn wait(&self, timers: &Timers, signal: &Signal, deadline: Monotonic) -> bool {
         let left = deadline.since(self.clock.monotonic());
         if left.is_zero() {
             return false;
         }
-        tokio::time::timeout(left, signal.told()).await.is_ok()
+        timers.within(left, signal.told()).await.is_some()
     }
 
     /// Lets the controller decide, and waits until its records are committed and published.

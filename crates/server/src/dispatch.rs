@@ -107,7 +107,7 @@ fn body<'a, T: Decode<'a>>(to: ReplyTo, reader: &mut Reader<'a>) -> Result<T, St
 fn route(broker: &Arc<Broker>, session: &Session, software: &mut ClientSoftware, to: ReplyTo, reader: &mut Reader<'_>) -> Result<Reply, String> {
     Ok(match to.key {
         ApiKey::Produce => api::produce::handle(broker, session, to, &body(to, reader)?),
-        ApiKey::Fetch => api::fetch::handle(broker, to, &body(to, reader)?),
+        ApiKey::Fetch => api::fetch::handle(broker, session, to, &body(to, reader)?),
         ApiKey::ListOffsets => api::list_offsets::handle(broker, to, &body(to, reader)?),
         ApiKey::Metadata => api::metadata::handle(broker, session, to, &body(to, reader)?),
         ApiKey::FindCoordinator => api::find_coordinator::handle(broker, session, to, &body(to, reader)?),

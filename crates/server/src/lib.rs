@@ -24,6 +24,7 @@ mod room;
 mod send_file;
 mod service;
 mod session;
+mod timers;
 
 pub use dispatch::served_apis;
 pub use environment::{Environment, InTurn, Network, Workers};

@@ -2,23 +2,21 @@
 
 use crate::broker::Broker;
 use crate::dispatch;
-use crate::session::Session;
+use crate::session::{LoopShared, Session};
 use net::{ConnContext, Observer, Peer, Reply, SendFile, Service, Warming};
-use record::Scratch;
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use telemetry::Metrics;
 
-/// One per loop: it holds the loop's reusable buffers.
+/// One per loop.
 pub(crate) struct NodeService {
     broker: Arc<Broker>,
-    scratch: Rc<RefCell<Scratch>>,
+    of_loop: Rc<LoopShared>,
 }
 
 impl NodeService {
     pub(crate) fn new(broker: Arc<Broker>) -> Self {
-        Self { broker, scratch: Rc::new(RefCell::new(Scratch::default())) }
+        Self { broker, of_loop: Rc::default() }
     }
 }
 
@@ -27,7 +25,7 @@ impl Service for NodeService {
 
     fn connected(&self, peer: &Peer) -> Session {
         let is_controller = self.broker.config.listener(&peer.listener).is_some_and(|listener| listener.is_controller);
-        Session::new(Arc::clone(&peer.listener), is_controller, peer.remote.ip(), Rc::clone(&self.scratch))
+        Session::new(Arc::clone(&peer.listener), is_controller, peer.remote.ip(), Rc::clone(&self.of_loop))
     }
 
     fn call(&self, cx: &mut ConnContext<Session>, frame: &[u8]) -> Reply {

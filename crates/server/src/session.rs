@@ -1,10 +1,25 @@
-//! What the node remembers of one connection, and the buffers of the loop that serves it.
+//! What the node remembers of one connection, and what the loop that serves it shares among its connections.
 
+use crate::timers::Timers;
 use record::Scratch;
 use std::cell::{RefCell, RefMut};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// What the connections of one event loop share.
+#[derive(Debug, Default)]
+pub(crate) struct LoopShared {
+    scratch: RefCell<Scratch>,
+    timers: Timers,
+}
+
+impl LoopShared {
+    /// For requests that wait.
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.timers
+    }
+}
 
 /// One connection.
 #[derive(Debug)]
@@ -13,12 +28,12 @@ pub(crate) struct Session {
     is_controller: bool,
     client_id: String,
     client_host: String,
-    scratch: Rc<RefCell<Scratch>>,
+    of_loop: Rc<LoopShared>,
 }
 
 impl Session {
-    pub(crate) fn new(listener: Arc<str>, is_controller: bool, remote: IpAddr, scratch: Rc<RefCell<Scratch>>) -> Self {
-        Self { listener, is_controller, client_id: String::new(), client_host: format!("/{remote}"), scratch }
+    pub(crate) fn new(listener: Arc<str>, is_controller: bool, remote: IpAddr, of_loop: Rc<LoopShared>) -> Self {
+        Self { listener, is_controller, client_id: String::new(), client_host: format!("/{remote}"), of_loop }
     }
 
     /// The listener's name.
@@ -51,6 +66,11 @@ impl Session {
 
     /// The loop's buffers for validation.
     pub(crate) fn scratch(&self) -> RefMut<'_, Scratch> {
-        self.scratch.borrow_mut()
+        self.of_loop.scratch.borrow_mut()
+    }
+
+    /// What the loop shares, for a request that outlives its call.
+    pub(crate) fn of_loop(&self) -> Rc<LoopShared> {
+        Rc::clone(&self.of_loop)
     }
 }

@@ -4,6 +4,8 @@
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
 use crate::partition::{Partition, ReadOutcome, ReadRequest, Signal};
+use crate::session::Session;
+use crate::timers::Timers;
 use base::{Monotonic, Refusal};
 use net::Reply;
 use protocol::messages::fetch_request::FetchRequest;
@@ -15,7 +17,7 @@ mod respond;
 
 use plan::{Plan, Target};
 
-pub(crate) fn handle(broker: &Arc<Broker>, to: ReplyTo, request: &FetchRequest<'_>) -> Reply {
+pub(crate) fn handle(broker: &Arc<Broker>, session: &Session, to: ReplyTo, request: &FetchRequest<'_>) -> Reply {
     let named = request.topics.iter().map(|topic| topic.partitions.len().max(1)).sum();
     if let Err(reason) = super::check_named(named) {
         return Reply::Close(reason);
@@ -32,9 +34,9 @@ pub(crate) fn handle(broker: &Arc<Broker>, to: ReplyTo, request: &FetchRequest<'
         };
     }
     let deadline = broker.clock.monotonic().plus_millis(i64::from(plan.max_wait_ms));
-    let broker = Arc::clone(broker);
+    let (broker, of_loop) = (Arc::clone(broker), session.of_loop());
     Reply::Later(Box::pin(async move {
-        let attempt = wait_for_bytes(&broker, &plan, deadline).await;
+        let attempt = wait_for_bytes(&broker, of_loop.timers(), &plan, deadline).await;
         let answer = respond::encode(&broker, to, &plan, attempt);
         answer.inspect_err(|reason| tracing::error!(%reason, "a Fetch could not be answered")).ok()
     }))
@@ -87,7 +89,7 @@ fn read_one(plan: &Plan, target: &Target, left: usize, nothing_yet: bool) -> Res
     })
 }
 
-async fn wait_for_bytes(broker: &Broker, plan: &Plan, deadline: Monotonic) -> Attempt {
+async fn wait_for_bytes(broker: &Broker, timers: &Timers, plan: &Plan, deadline: Monotonic) -> Attempt {
     let signal = Arc::new(Signal::default());
     let watched: Vec<&Arc<Partition>> =
         plan.targets.iter().filter_map(|target| target.partition.as_ref().ok()).collect();
@@ -99,7 +101,7 @@ async fn wait_for_bytes(broker: &Broker, plan: &Plan, deadline: Monotonic) -> At
         if attempt.is_enough(plan) {
             return attempt;
         }
-        if !broker.wait(&signal, deadline).await {
+        if !broker.wait(timers, &signal, deadline).await {
             return Attempt::run(plan);
         }
     }

@@ -5,6 +5,7 @@ use crate::answer::ReplyTo;
 use crate::broker::Broker;
 use crate::partition::{Partition, Signal, Together};
 use crate::session::Session;
+use crate::timers::Timers;
 use base::{ErrorCode, Monotonic, Offset, Refusal};
 use net::Reply;
 use protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
@@ -65,11 +66,12 @@ pub(crate) fn handle(broker: &Arc<Broker>, session: &Session, to: ReplyTo, reque
             ..TopicProduceResponse::default()
         });
     }
-    answer(broker, to, request, response, pending, failed)
+    answer(broker, session, to, request, response, pending, failed)
 }
 
 fn answer(
     broker: &Arc<Broker>,
+    session: &Session,
     to: ReplyTo,
     request: &ProduceRequest<'_>,
     response: ProduceResponse<'_>,
@@ -87,12 +89,12 @@ fn answer(
         return to.now(&response);
     }
     let deadline = broker.clock.monotonic().plus_millis(i64::from(request.timeout_ms));
-    let broker = Arc::clone(broker);
+    let (broker, of_loop) = (Arc::clone(broker), session.of_loop());
     let mut response = response.into_owned();
     let (signal, mut refused) = (Arc::new(Signal::default()), Vec::new());
     let open = join(pending, &signal, &mut refused);
     Reply::Later(Box::pin(async move {
-        wait_for_acks(&broker, open, &signal, deadline, &mut refused).await;
+        wait_for_acks(&broker, of_loop.timers(), open, &signal, deadline, &mut refused).await;
         for (ack, refusal) in refused {
             let answer = &mut response.responses[ack.topic].partition_responses[ack.index];
             answer.error_code = refusal.code.code();
@@ -126,13 +128,14 @@ fn join(pending: Vec<PendingAck>, signal: &Arc<Signal>, refused: &mut Vec<(Pendi
 /// Waits until every batch is committed or `deadline`; adds those that were not to `refused`.
 async fn wait_for_acks(
     broker: &Broker,
+    timers: &Timers,
     mut open: Vec<PendingAck>,
     signal: &Arc<Signal>,
     deadline: Monotonic,
     refused: &mut Vec<(PendingAck, Refusal)>,
 ) {
     while !open.is_empty() {
-        if !broker.wait(signal, deadline).await {
+        if !broker.wait(timers, signal, deadline).await {
             refused.extend(open.into_iter().filter_map(|ack| too_late(ack, signal)));
             return;
         }
