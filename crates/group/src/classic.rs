@@ -20,7 +20,8 @@ pub(crate) use member::protocols;
 pub(crate) use sync::{heartbeat, sync, sync_error};
 pub(crate) use timers::{on_loaded, on_timer};
 
-use crate::groups::{GroupId, Groups, Timer};
+use crate::group_id::GroupId;
+use crate::groups::{Groups, Timer};
 use crate::journal::{Journal, Owners};
 use crate::{Activity, Record, Settings, embedded, refuse};
 use base::{ErrorCode, Monotonic, Refusal, SeededRng};

@@ -2,6 +2,7 @@
 
 use crate::classic::{self, ClassicGroup, Step};
 use crate::consumer::{self, ConsumerGroup, OwnConfigs, Sessions, TopicHashes};
+use crate::group_id::GroupId;
 use crate::journal::Journal;
 use crate::offsets::Offsets;
 use crate::{Activity, Record, Settings};
@@ -11,9 +12,6 @@ use protocol::messages as m;
 use rsm::{Effects, Machine, Now, Origin, Outcome, Ticket};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// A group's id: shared, since every deadline and journal names it.
-pub type GroupId = Arc<str>;
 
 /// Who asks, and when.
 #[derive(Clone, Copy, Debug)]

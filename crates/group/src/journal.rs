@@ -2,7 +2,7 @@
 //!
 //! Kept in memory, bounded, and lost with the coordinator: it explains, it decides nothing.
 
-use crate::groups::GroupId;
+use crate::group_id::GroupId;
 use base::Timestamp;
 use rsm::Now;
 use serde_json::json;

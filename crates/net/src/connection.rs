@@ -6,8 +6,8 @@
 pub(crate) mod input;
 mod output;
 
-use crate::listener::ListenerOptions;
 use crate::log_limit::{LogLimit, safe};
+use crate::options::ListenerOptions;
 use crate::pool::BufferPool;
 use crate::request_memory::Share;
 use crate::service::{ClientSoftware, ConnContext, Outgoing, Peer, Pending, Reply, Service};

@@ -10,6 +10,7 @@ mod channel;
 mod connection;
 mod listener;
 mod log_limit;
+mod options;
 mod pool;
 mod quotas;
 mod request_memory;
@@ -17,7 +18,8 @@ mod service;
 mod shutdown;
 
 pub use channel::{Channel, ChannelError, ChannelOptions, InFlight, ResponseFrame, VersionRange};
-pub use listener::{Acceptor, ConnectionLoop, Listener, ListenerOptions};
+pub use listener::{Acceptor, ConnectionLoop, Listener};
+pub use options::ListenerOptions;
 pub use quotas::{ConnectionQuotas, QuotaLimits};
 pub use request_memory::RequestMemory;
 pub use service::{

@@ -4,10 +4,10 @@
 
 use crate::connection::{self, Wiring};
 use crate::log_limit::LogLimit;
+use crate::options::ListenerOptions;
 use crate::pool::BufferPool;
-use crate::quotas::{ConnectionQuotas, Slot};
-use crate::request_memory::RequestMemory;
-use crate::service::{NoObserver, Observer, Peer, Service};
+use crate::quotas::Slot;
+use crate::service::{Peer, Service};
 use crate::shutdown::Shutdown;
 use std::io;
 use std::net::SocketAddr;
@@ -23,56 +23,6 @@ use tokio::time::Duration;
 const HANDOVER_MAX: usize = 256;
 /// After a failed accept (EMFILE above all) the acceptor rests this long instead of spinning.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
-/// Kafka's default of `socket.request.max.bytes`.
-const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
-
-/// How a listener and its connections behave.
-#[derive(Clone)]
-pub struct ListenerOptions {
-    /// The listener's name.
-    pub name: Arc<str>,
-    /// `socket.listen.backlog.size`.
-    pub backlog: i32,
-    /// `socket.request.max.bytes`: a larger frame closes its connection before anything is allocated for it.
-    pub request_bytes_max: usize,
-    /// `queued.max.request.bytes`, over all connections: shared by the listeners of a node.
-    pub request_memory: Arc<RequestMemory>,
-    /// `connections.max.idle.ms`; `None` for never.
-    pub idle_max: Option<Duration>,
-    /// Requests of one connection whose replies are not sent yet; beyond it nothing is read.
-    pub pipeline_max: usize,
-    /// Bytes of ready replies of one connection; beyond it nothing is read.
-    pub reply_bytes_max: usize,
-    /// `socket.receive.buffer.bytes`; `None` (-1) lets the kernel tune it, which is twice as fast.
-    pub receive_buffer_bytes: Option<usize>,
-    /// `socket.send.buffer.bytes`; as above.
-    pub send_buffer_bytes: Option<usize>,
-    /// Counts of connections, shared by the listeners of a node.
-    pub quotas: Arc<ConnectionQuotas>,
-    /// Is told what happens.
-    pub observer: Arc<dyn Observer>,
-}
-
-impl ListenerOptions {
-    /// Kafka's defaults, under this name.
-    #[must_use]
-    pub fn new(name: &str, quotas: Arc<ConnectionQuotas>) -> Self {
-        Self {
-            name: Arc::from(name),
-            backlog: 50,
-            request_bytes_max: REQUEST_BYTES_MAX,
-            request_memory: RequestMemory::new(2 * REQUEST_BYTES_MAX),
-            idle_max: Some(Duration::from_secs(600)),
-            pipeline_max: 256,
-            reply_bytes_max: 1024 * 1024,
-            receive_buffer_bytes: None,
-            send_buffer_bytes: None,
-            quotas,
-            observer: Arc::new(NoObserver),
-        }
-    }
-}
 
 /// Congestion controls of this name pace what they send with a timer of the kernel.
 const PACING: &[u8] = b"bbr";

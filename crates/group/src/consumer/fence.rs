@@ -1,7 +1,8 @@
 //! Sessions of members, which live beside the log: who is silent, or does not give up in time what it has to, is out.
 
 use super::{ConsumerGroup, MemberState, Step, leave, regex};
-use crate::groups::{GroupId, Groups};
+use crate::group_id::GroupId;
+use crate::groups::Groups;
 use base::Monotonic;
 use rsm::{Effects, Now};
 use std::collections::{BTreeMap, BTreeSet};

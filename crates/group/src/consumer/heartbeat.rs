@@ -6,7 +6,8 @@ use super::{
     ConsumerGroup, LEAVE, LEAVE_STATIC, Member, MemberState, Sessions, Step, convert, leave, records, regex, target,
 };
 use crate::assignor::TopicPartitions;
-use crate::groups::{Group, GroupId, Groups, Reply, RequestContext};
+use crate::group_id::GroupId;
+use crate::groups::{Group, Groups, Reply, RequestContext};
 use crate::{ClassicGroup, Record};
 use base::{ErrorCode, Refusal, Uuid};
 use protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;

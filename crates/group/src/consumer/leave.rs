@@ -2,7 +2,8 @@
 
 use super::admit::{check_static, unknown_member};
 use super::{ConsumerGroup, LEAVE_STATIC, Member, OwnedPartitions, Sessions, Step, convert, records};
-use crate::groups::{Group, GroupId, Groups, RequestContext};
+use crate::group_id::GroupId;
+use crate::groups::{Group, Groups, RequestContext};
 use base::{ErrorCode, Refusal};
 use protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
 use protocol::messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse;

@@ -2,7 +2,8 @@
 //! a group epoch that goes up.
 
 use super::{ConsumerGroup, Sessions, State, TopicHashes, records};
-use crate::groups::{GroupId, Groups, Timer};
+use crate::group_id::GroupId;
+use crate::groups::{Groups, Timer};
 use crate::journal::Journal;
 use crate::record::Record;
 use crate::{Activity, Settings};

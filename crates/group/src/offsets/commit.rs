@@ -1,7 +1,8 @@
 //! OffsetCommit, OffsetDelete, and offsets that nobody needs any more.
 
 use super::tombstone;
-use crate::groups::{Group, GroupId, Groups, Reply, RequestContext, Timer};
+use crate::group_id::GroupId;
+use crate::groups::{Group, Groups, Reply, RequestContext, Timer};
 use crate::{ClassicGroup, Record, refuse};
 use base::{ErrorCode, Refusal};
 use protocol::messages::offset_commit_key::OffsetCommitKey;

@@ -1,8 +1,9 @@
 //! Real sockets on loopback against a small service that is told by each frame what to answer.
 
 use super::*;
-use crate::quotas::QuotaLimits;
-use crate::service::{ConnContext, FilePiece, Outgoing, Reply, SendFile, Warming};
+use crate::quotas::{ConnectionQuotas, QuotaLimits};
+use crate::request_memory::RequestMemory;
+use crate::service::{ConnContext, FilePiece, Observer, Outgoing, Reply, SendFile, Warming};
 use crate::shutdown::ShutdownTrigger;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
