@@ -2,6 +2,7 @@
 
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
+use crate::quorum::METADATA_TOPIC;
 use base::{ErrorCode, Uuid};
 use net::Reply;
 use protocol::messages::describe_quorum_request::DescribeQuorumRequest;
@@ -12,8 +13,6 @@ use std::borrow::Cow;
 
 /// The first version that names voters' directories and endpoints (KIP-853); older ones cannot carry them.
 const DIRECTORIES_SINCE: i16 = 2;
-
-const METADATA_TOPIC: &str = "__cluster_metadata";
 
 pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &DescribeQuorumRequest<'_>) -> Reply {
     if !asks_for_the_quorum(request) {

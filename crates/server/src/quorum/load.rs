@@ -1,8 +1,8 @@
 //! Reads the metadata log at start: bootstrap records, the newest snapshot, then the log.
 
-use super::METADATA_DIR;
+use super::{METADATA_DIR, METADATA_TOPIC};
 use crate::recovery::RecoveryProgress;
-use base::{LeaderEpoch, NodeId, Offset, Uuid};
+use base::{LeaderEpoch, NodeId, Offset, TopicPartition, Uuid};
 use config::NodeConfig;
 use controller::{Controller, VersionedRecord};
 use metadata::{Changes, MetadataImage, Provenance};
@@ -13,7 +13,7 @@ use record::control::{ControlType, Voters};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use storage::{Disk, Log, LogConfig, LogError, LogOptions};
+use storage::{Disk, Log, LogConfig, LogError, LogOptions, OffsetCheckpoint, checkpoint_name};
 
 /// A record of the metadata log may decompress to no more than this.
 const DECOMPRESSED_MAX: usize = 64 << 20;
@@ -127,6 +127,7 @@ pub(crate) fn load(
     let mut log = open_log(disk, config, &dir, (recovery_point, clean), progress)?;
     if log.log_end() < start {
         // The log was lost or never held what the snapshot contains: it goes on from there.
+        forget_recovery_point(disk.as_ref(), root)?;
         log.truncate_fully(start)?;
     }
     let mut replay = Replay { uncommitted: Vec::new(), voters: None };
@@ -154,6 +155,16 @@ pub(crate) fn load(
         bootstrap: bootstrap.records,
         dir,
     })
+}
+
+/// Takes the metadata log out of its log dir's recovery points, as emptying it asks for.
+fn forget_recovery_point(disk: &dyn Disk, root: &Path) -> Result<(), LogError> {
+    let path = root.join(checkpoint_name::RECOVERY_POINT);
+    let mut points = OffsetCheckpoint::load(disk, &path)?;
+    if points.0.remove(&TopicPartition::new(METADATA_TOPIC, 0)).is_some() {
+        points.store(disk, &path)?;
+    }
+    Ok(())
 }
 
 /// Opens the metadata log, whose recovery point and clean stop are in `found`.
@@ -292,4 +303,25 @@ fn election_state(
     state.static_voters = settings.voters.keys().copied().collect();
     state.epoch = state.epoch.max(last_epoch);
     Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{METADATA_TOPIC, forget_recovery_point};
+    use base::{Offset, TopicPartition};
+    use std::path::Path;
+    use storage::{FaultyMemDisk, OffsetCheckpoint, checkpoint_name};
+
+    #[test]
+    fn the_metadata_log_alone_is_taken_out_of_the_recovery_points() {
+        let disk = FaultyMemDisk::new(1);
+        let path = Path::new("/").join(checkpoint_name::RECOVERY_POINT);
+        forget_recovery_point(&disk, Path::new("/")).unwrap();
+        let (metadata, other) = (TopicPartition::new(METADATA_TOPIC, 0), TopicPartition::new("t", 0));
+        let points = OffsetCheckpoint([(metadata, Offset(7)), (other.clone(), Offset(3))].into());
+        points.store(&disk, &path).unwrap();
+        forget_recovery_point(&disk, Path::new("/")).unwrap();
+        let left = OffsetCheckpoint::load(&disk, &path).unwrap();
+        assert_eq!(left, OffsetCheckpoint([(other, Offset(3))].into()));
+    }
 }
