@@ -3,8 +3,6 @@
 //!
 //! A number here is a ceiling. Who lowers one lowers it here; who has to raise one says why in the commit.
 
-#![expect(unsafe_code, reason = "an allocator that counts can only be written so")]
-
 #[path = "differential/node.rs"]
 #[expect(dead_code, reason = "what runs a node with threads is for the differential steps")]
 mod node;
@@ -20,8 +18,6 @@ use protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, 
 use protocol::wire::{Encode, Records};
 use record::{BatchBuilder, BatchOptions, NewRecord};
 use server::{Environment, SteppedConnection, SteppedNode};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,32 +25,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use storage::{Disk, DiskFile, DiskFileWrapper, DiskWrapper, OpenMode, RealDisk};
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call is the system allocator's, with the same arguments; the counter is a thread's own and allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: as this function's.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: as this function's.
-        unsafe { System.realloc(old, layout, size) }
-    }
-    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        // SAFETY: as this function's.
-        unsafe { System.dealloc(old, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 /// The real disk, and how often it was asked for anything.
 #[derive(Debug, Default)]
@@ -161,10 +133,10 @@ impl Bench {
     fn cost(&mut self, frame: &[u8]) -> (f64, f64) {
         const REQUESTS: u32 = 200;
         (0..50).for_each(|_| drop(self.answer(frame)));
-        let (allocations, calls) = (ALLOCATIONS.get(), self.calls.load(Ordering::Relaxed));
+        let (allocations, calls) = (allocations::of_this_thread(), self.calls.load(Ordering::Relaxed));
         (0..REQUESTS).for_each(|_| drop(self.answer(frame)));
         let each = |count: u64| count as f64 / f64::from(REQUESTS);
-        (each(ALLOCATIONS.get() - allocations), each(self.calls.load(Ordering::Relaxed) - calls))
+        (each(allocations::of_this_thread() - allocations), each(self.calls.load(Ordering::Relaxed) - calls))
     }
 }
 

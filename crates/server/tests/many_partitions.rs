@@ -3,8 +3,6 @@
 //!
 //! A number here is a ceiling. Who lowers one lowers it here; who has to raise one says why in the commit.
 
-#![expect(unsafe_code, reason = "an allocator that counts can only be written so")]
-
 #[path = "differential/node.rs"]
 #[expect(dead_code, reason = "what runs a node with threads is for the differential steps")]
 mod node;
@@ -18,7 +16,6 @@ use protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, 
 use protocol::wire::{Encode, Records};
 use record::{BatchBuilder, BatchOptions, NewRecord};
 use server::{Environment, SteppedConnection, SteppedNode};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,37 +23,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use storage::{BoundedDisk, Disk, DiskFile, DiskFileWrapper, DiskWrapper, Entry, OpenMode, RealDisk};
 
-/// Bytes that are allocated now.
-static LIVE: AtomicI64 = AtomicI64::new(0);
-
-struct Counting;
-
-fn count(bytes: usize, sign: i64) {
-    LIVE.fetch_add(sign * bytes as i64, Ordering::Relaxed);
-}
-
-// SAFETY: every call is the system allocator's, with the same arguments; the counter allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 1);
-        // SAFETY: as this function's.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(layout.size(), -1);
-        count(size, 1);
-        // SAFETY: as this function's.
-        unsafe { System.realloc(old, layout, size) }
-    }
-    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        count(layout.size(), -1);
-        // SAFETY: as this function's.
-        unsafe { System.dealloc(old, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 /// How often the disk was asked for what.
 #[derive(Debug, Default)]
@@ -265,10 +233,6 @@ fn produce(name: &str, partitions: i32) -> Vec<u8> {
     frame(ApiKey::Produce, 11, &request)
 }
 
-fn live() -> i64 {
-    LIVE.load(Ordering::Relaxed)
-}
-
 fn check(what: &str, value: f64, max: f64) {
     println!("{what}: {value:.2}");
     assert!(value <= max, "{what}: {value}, {max} are allowed");
@@ -292,11 +256,16 @@ fn many_partitions_are_made_stopped_and_found_again() {
     let calls = Arc::clone(&wide.calls);
     let (mut node, mut connection) = wide.start();
     answer(&mut node, &mut connection, &create("narrow", 1));
-    let before = (live(), calls.syncs.load(Ordering::Relaxed), calls.of_all(), calls.files.load(Ordering::Relaxed));
+    let before = (
+        allocations::live_bytes(),
+        calls.syncs.load(Ordering::Relaxed),
+        calls.of_all(),
+        calls.files.load(Ordering::Relaxed),
+    );
     answer(&mut node, &mut connection, &create("wide", PARTITIONS));
     commit(&mut node);
     assert_eq!(node.partitions().len(), PARTITIONS as usize + 1);
-    check("bytes of a new partition", each(live() - before.0), 1_350.0);
+    check("bytes of a new partition", each(allocations::live_bytes() - before.0), 1_350.0);
     check("syncs for all new partitions", (calls.syncs.load(Ordering::Relaxed) - before.1) as f64, 6.0);
     check("calls of the disk for a new partition", each((calls.of_all() - before.2) as i64), 8.1);
     assert!(calls.files.load(Ordering::Relaxed) <= before.3 + 1, "new partitions hold no file open");
@@ -306,9 +275,9 @@ fn many_partitions_are_made_stopped_and_found_again() {
     check("calls of the disk for a partition at a stop", each((calls.of_all() - before) as i64), 0.1);
 
     let before = (calls.of_all(), calls.segment_bytes.load(Ordering::Relaxed));
-    let empty = live();
+    let empty = allocations::live_bytes();
     let (node, connection) = wide.start();
-    check("bytes of a partition after a start, with the node's", each(live() - empty), 1_350.0);
+    check("bytes of a partition after a start, with the node's", each(allocations::live_bytes() - empty), 1_350.0);
     check("calls of the disk for a partition at a start", each((calls.of_all() - before.0) as i64), 7.2);
     assert_eq!(calls.segment_bytes.load(Ordering::Relaxed), before.1, "a clean start reads no segment");
     drop(connection);

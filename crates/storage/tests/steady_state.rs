@@ -1,49 +1,22 @@
 //! What an append and a look-up cost a log that is warm: no allocation but the few that its indexes grow and are read by.
 
-#![expect(unsafe_code, reason = "an allocator that counts can only be written so")]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use base::{LeaderEpoch, Offset, Timestamp};
 use record::{BatchBuilder, BatchOptions, NewRecord, ValidBatch};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use storage::{Log, LogConfig, LogOptions, RealDisk};
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call is the system allocator's, with the same arguments; the counter is a thread's own and allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: as this function's.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: as this function's.
-        unsafe { System.realloc(old, layout, size) }
-    }
-    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        // SAFETY: as this function's.
-        unsafe { System.dealloc(old, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 const ROUNDS: i64 = 2_000;
 
 fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.get();
+    let before = allocations::of_this_thread();
     work();
-    ALLOCATIONS.get() - before
+    allocations::of_this_thread() - before
 }
 
 fn append(log: &mut Log, batch: &[u8], rounds: i64) {
