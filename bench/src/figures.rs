@@ -180,6 +180,24 @@ pub struct Row {
 }
 
 impl Row {
+    /// A case of one round, in which each contestant had these figures.
+    #[cfg(test)]
+    pub fn of_one_round<const N: usize>(workload: &str, case: &str, round: [(&str, Measure); N]) -> Row {
+        let contests = round.map(|(contestant, measure)| {
+            let mut contest = Contest::new(contestant);
+            contest.add(measure);
+            contest
+        });
+        Row {
+            workload: workload.to_owned(),
+            case: case.to_owned(),
+            load: String::new(),
+            promise: String::new(),
+            contests: contests.into(),
+            seconds: 0.0,
+        }
+    }
+
     /// The rounds of a contestant.
     pub fn contest(&self, contestant: &str) -> Option<&Contest> {
         self.contests.iter().find(|contest| contest.contestant == contestant)

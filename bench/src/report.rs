@@ -28,6 +28,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// A run of unknown conditions.
+    #[cfg(test)]
+    fn of_rows(rows: Vec<Row>) -> Report {
+        Report { conditions: Conditions::unknown(), rows, failures: Vec::new() }
+    }
+
     /// The results in a folder.
     pub fn read(folder: &Path) -> Result<Report, Fault> {
         let path = folder.join(RESULTS);

@@ -64,9 +64,8 @@ fn anchor(case: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{HEADLINES, section};
-    use crate::figures::{CPU_BYTES, Contest, Measure, RATE, Row};
+    use crate::figures::{CPU_BYTES, Measure, RATE, Row};
     use crate::report::Report;
-    use crate::report::conditions::Conditions;
 
     #[test]
     fn every_workload_has_a_headline() {
@@ -77,22 +76,12 @@ mod tests {
 
     #[test]
     fn a_line_has_ratios_to_both() {
-        let contests =
-            [("ceiling", 500.0, 0.5), ("thalweg", 400.0, 1.0), ("kafka", 100.0, 4.0)].map(|(name, rate, cpu)| {
-                let mut contest = Contest::new(name);
-                contest.add(Measure::default().with(RATE, rate).with(CPU_BYTES, cpu));
-                contest
-            });
-        let row = Row {
-            workload: "ingest-64k".to_owned(),
-            case: "ingest-64k".to_owned(),
-            load: String::new(),
-            promise: String::new(),
-            contests: contests.into(),
-            seconds: 12.3,
-        };
+        let measure = |rate, cpu| Measure::default().with(RATE, rate).with(CPU_BYTES, cpu);
+        let round =
+            [("ceiling", measure(500.0, 0.5)), ("thalweg", measure(400.0, 1.0)), ("kafka", measure(100.0, 4.0))];
+        let row = Row { seconds: 12.3, ..Row::of_one_round("ingest-64k", "ingest-64k", round) };
         let mut page = String::new();
-        section(&Report { conditions: Conditions::unknown(), rows: vec![row], failures: Vec::new() }, &mut page);
+        section(&Report::of_rows(vec![row]), &mut page);
         let line = "| [ingest-64k](#ingest-64k) | rate, MB/s | 400 | 0.800 | 4.00 | 2.00 | 0.250 | 12 s |";
         assert!(page.contains(line), "{page}");
     }

@@ -164,25 +164,13 @@ fn above(run: &Report, case: &str, figure: Figure) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::{Bound, TARGETS, above, target};
-    use crate::figures::{CPU_BYTES, Contest, Measure, Row};
+    use crate::figures::{CPU_BYTES, Measure, Row};
     use crate::report::Report;
-    use crate::report::conditions::Conditions;
+    use crate::workloads::{self, Entry};
 
     fn run(values: [(&str, f64); 3]) -> Report {
-        let contests = values.map(|(name, value)| {
-            let mut contest = Contest::new(name);
-            contest.add(Measure::default().with(CPU_BYTES, value));
-            contest
-        });
-        let row = Row {
-            workload: "ingest-64k".to_owned(),
-            case: "ingest-64k".to_owned(),
-            load: String::new(),
-            promise: String::new(),
-            contests: contests.into(),
-            seconds: 0.0,
-        };
-        Report { conditions: Conditions::unknown(), rows: vec![row], failures: Vec::new() }
+        let round = values.map(|(contestant, value)| (contestant, Measure::default().with(CPU_BYTES, value)));
+        Report::of_rows(vec![Row::of_one_round("ingest-64k", "ingest-64k", round)])
     }
 
     #[test]
@@ -202,25 +190,14 @@ mod tests {
     #[test]
     fn every_case_that_a_target_names_exists() {
         // A run that has every case with every figure: then no target may be left unjudged.
-        let mut rows = Vec::new();
-        for entry in crate::workloads::all() {
-            let contests = ["ceiling", "thalweg", "thalweg pagecache", "kafka"].map(|name| {
-                use crate::figures::{CPU_REQUEST, FDATASYNC, MEMORY, P50, RATE, RECORDS, REQUESTS, START};
-                let all = [CPU_BYTES, CPU_REQUEST, FDATASYNC, MEMORY, P50, RATE, RECORDS, REQUESTS, START];
-                let mut contest = Contest::new(name);
-                contest.add(all.into_iter().fold(Measure::default(), |measure, figure| measure.with(figure, 1.0)));
-                contest
-            });
-            rows.push(Row {
-                workload: entry.workload.to_owned(),
-                case: entry.case,
-                load: String::new(),
-                promise: String::new(),
-                contests: contests.into(),
-                seconds: 0.0,
-            });
-        }
-        let run = Report { conditions: Conditions::unknown(), rows, failures: Vec::new() };
+        use crate::figures::{CPU_REQUEST, FDATASYNC, MEMORY, P50, RATE, RECORDS, REQUESTS, START};
+        let all = [CPU_BYTES, CPU_REQUEST, FDATASYNC, MEMORY, P50, RATE, RECORDS, REQUESTS, START];
+        let measure = || all.iter().fold(Measure::default(), |measure, figure| measure.with(*figure, 1.0));
+        let row = |entry: Entry| {
+            let round = ["ceiling", "thalweg", "thalweg pagecache", "kafka"].map(|contestant| (contestant, measure()));
+            Row::of_one_round(entry.workload, &entry.case, round)
+        };
+        let run = Report::of_rows(workloads::all().into_iter().map(row).collect());
         for target in TARGETS {
             assert!((target.value)(&run).is_some() && run.row(target.case).is_some(), "{}", target.says);
         }
