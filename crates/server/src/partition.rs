@@ -61,11 +61,31 @@ enum Queued {
     Now,
 }
 
+/// How many replicas the partition has, and how many of them are in sync.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InSync {
+    pub(crate) replicas: usize,
+    pub(crate) isr: usize,
+}
+
+impl InSync {
+    /// Whether acks=all may be promised. More replicas than there are cannot be asked for, as in Kafka (`effectiveMinIsr`): else a value
+    /// meant for a larger cluster would stop every producer and group of a small one.
+    fn suffices(self, min_insync_replicas: i32) -> Result<(), Refusal> {
+        let least = usize::try_from(min_insync_replicas).unwrap_or(1).min(self.replicas);
+        if self.isr >= least {
+            return Ok(());
+        }
+        let why = format!("{} replica(s) are in sync, min.insync.replicas asks for {least}", self.isr);
+        Err(Refusal::new(ErrorCode::NotEnoughReplicas, why))
+    }
+}
+
 struct State {
     log: Log,
     leader: Leader,
     config: Arc<TopicConfig>,
-    isr_count: usize,
+    in_sync: InSync,
     /// Where DeleteRecords wants the log to start.
     wanted_start: Offset,
     /// First offset of this leader's epoch: nothing is told of a log before its own epoch is committed (R45).
@@ -134,7 +154,7 @@ impl Partition {
             log,
             leader,
             config,
-            isr_count: 1,
+            in_sync: InSync { replicas: 1, isr: 1 },
             wanted_start: Offset::ZERO,
             queued: Queued::No,
             deleted: false,
@@ -186,10 +206,8 @@ impl Partition {
     ) -> Result<Appended, Refusal> {
         let mut state = self.state.lock();
         state.leader.check(LeaderEpoch::NONE)?;
-        let least = usize::try_from(state.config.min_insync_replicas).unwrap_or(1);
-        if acks == -1 && state.isr_count < least {
-            let why = format!("{} replica(s) are in sync, min.insync.replicas is {least}", state.isr_count);
-            return Err(Refusal::new(ErrorCode::NotEnoughReplicas, why));
+        if acks == -1 {
+            state.in_sync.suffices(state.config.min_insync_replicas)?;
         }
         let (_, epoch) = state.leader.leader();
         let appended = match state.log.append(now, batch, epoch) {
@@ -319,9 +337,9 @@ impl Partition {
     }
 
     /// Takes over what the controller has decided.
-    pub(crate) fn elect(&self, leader: NodeId, epoch: LeaderEpoch, isr_count: usize) {
+    pub(crate) fn elect(&self, leader: NodeId, epoch: LeaderEpoch, in_sync: InSync) {
         let mut state = self.state.lock();
-        state.isr_count = isr_count;
+        state.in_sync = in_sync;
         if !state.leader.elect(leader, epoch) {
             return;
         }

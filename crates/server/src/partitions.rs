@@ -5,7 +5,7 @@ mod ahead;
 use crate::broker::LogDirHandle;
 use crate::committer::Commit;
 use crate::node::PartitionView;
-use crate::partition::{Partition, log_config};
+use crate::partition::{InSync, Partition, log_config};
 use base::{NodeId, Offset, SeededRng, TopicPartition, Uuid};
 use config::{Durability, NodeConfig, TopicConfig};
 use metadata::{Changes, MetadataImage, PartitionRegistration, TopicImage};
@@ -50,7 +50,8 @@ struct Opened {
 }
 
 fn elect(partition: &Partition, registration: &PartitionRegistration) {
-    partition.elect(registration.leader, registration.leader_epoch, registration.isr.len());
+    let in_sync = InSync { replicas: registration.replicas.len(), isr: registration.isr.len() };
+    partition.elect(registration.leader, registration.leader_epoch, in_sync);
 }
 
 /// All partitions of this node.

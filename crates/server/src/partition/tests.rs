@@ -1,4 +1,4 @@
-use super::{Asks, Partition, Signal, Together, log_config};
+use super::{Asks, InSync, Partition, Signal, Together, log_config};
 use crate::committer::{Commit, Committer, LAG_MS_MAX, ManualClock};
 use crate::room::Room;
 use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp, TopicPartition};
@@ -26,7 +26,7 @@ pub(crate) fn partition(disk: &FaultyMemDisk, committer: &Arc<Committer>, index:
     let leader = Leader::new(NodeId(1), true, Offset::ZERO);
     let (committer, room) = (Arc::clone(committer), Arc::new(Room::new(0)));
     let partition = Partition::new(TopicPartition::new("t", index), 0, log, leader, topic, committer, room);
-    partition.elect(NodeId(1), LeaderEpoch(0), 1);
+    partition.elect(NodeId(1), LeaderEpoch(0), InSync { replicas: 1, isr: 1 });
     Arc::new(partition)
 }
 
@@ -183,6 +183,30 @@ fn durability_of_a_topic_may_change_while_it_is_written() {
     assert_eq!(partition.high_watermark(), Offset(2));
     assert!(round(&disk, &committer));
     assert_eq!(partition.high_watermark(), Offset(3));
+}
+
+#[test]
+fn min_insync_replicas_asks_for_no_more_replicas_than_there_are() {
+    let disk = FaultyMemDisk::new(1);
+    disk.create_dir(Path::new("/d")).unwrap();
+    let committer = Arc::new(Committer::new(Arc::new(ManualClock::default())));
+    let partition = partition(&disk, &committer, 0);
+    let own = BTreeMap::from([("min.insync.replicas".to_owned(), "3".to_owned())]);
+    let topic = Arc::new(TopicConfig::resolve(&|_| None, &own).unwrap());
+    partition.reconfigure(Arc::clone(&topic), log_config(&topic, 86_400_000).into());
+    let bytes = batch();
+    let batch = ValidBatch::internal(&bytes).unwrap();
+    let append = |replicas, isr, acks| {
+        partition.elect(NodeId(1), LeaderEpoch(0), InSync { replicas, isr });
+        partition.append_produced(&batch, acks, Timestamp(0)).map(drop).map_err(|refusal| refusal.code)
+    };
+    assert_eq!(append(1, 1, -1), Ok(()));
+    assert!(partition.append_internal(&bytes, Timestamp(0)).is_ok(), "as what groups write");
+    assert_eq!(append(2, 2, -1), Ok(()));
+    assert_eq!(append(5, 3, -1), Ok(()));
+    let refused = Err(ErrorCode::NotEnoughReplicas);
+    assert_eq!((append(2, 1, -1), append(5, 2, -1)), (refused, refused));
+    assert_eq!(append(5, 2, 1), Ok(()), "who does not wait for all may write");
 }
 
 #[test]

@@ -63,6 +63,7 @@ pub(crate) fn produce(script: &mut Script) {
             ("doubly", ("compression.type", "producer")),
             ("odd", ("compression.type", "producer")),
             ("strict", ("message.timestamp.before.max.ms", "1000")),
+            ("insync", ("min.insync.replicas", "3")),
         ] {
             script.topic(&format!("{name}-v{v}"), 1, &[config, KEPT[0]]);
         }
@@ -224,7 +225,7 @@ fn headers(script: &mut Script) {
 }
 
 fn topic_rules(script: &mut Script) {
-    let cases: [(&str, &str, fn() -> Vec<u8>); 9] = [
+    let cases: [(&str, &str, fn() -> Vec<u8>); 10] = [
         ("compacted-keyless", "compacted", keyless),
         ("compacted-keyed", "compacted", || plain(2)),
         ("too-large", "small", || plain(9)),
@@ -234,6 +235,7 @@ fn topic_rules(script: &mut Script) {
         ("recompressed", "zstd", || plain(2)),
         ("recompressed-from-gzip", "zstd", || compressed(Codec::Gzip)),
         ("too-old", "strict", || plain(2)),
+        ("more-in-sync-than-replicas", "insync", || plain(2)),
     ];
     for (label, topic, bytes) in cases {
         for v in VERSIONS {
