@@ -24,6 +24,7 @@ pub use node_config::{
 };
 pub use properties::Properties;
 pub use row::{Honoured, Kind, Row, Update};
+pub use rules::consumer_assignor_names;
 pub use synonyms::{TOPIC_SYNONYMS, node_synonyms};
 pub use topic_config::{CompressionType, Durability, TopicConfig, validate_topic};
 

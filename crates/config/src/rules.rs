@@ -1,15 +1,42 @@
 //! Rules of single configs that the notation of a row cannot say. Each is Kafka's own validator of that config.
 
-use crate::list::each_once;
+use crate::list::{each_once, words};
+
+/// The assignors of consumer groups by their names, and by those of Kafka's classes.
+const CONSUMER_ASSIGNORS: &[(&str, &str)] = &[
+    ("uniform", "org.apache.kafka.coordinator.group.assignor.UniformAssignor"),
+    ("range", "org.apache.kafka.coordinator.group.assignor.RangeAssignor"),
+];
 
 /// Checks a value against the rule that its config has beside its row, if any.
 pub(crate) fn check(name: &str, value: &str) -> Result<(), &'static str> {
     match name {
         "follower.replication.throttled.replicas" | "leader.replication.throttled.replicas" => throttled(value),
+        "group.consumer.assignors" => consumer_assignors(value),
         "share.auto.offset.reset" => offset_reset(value),
         "streams.rack.aware.assignment.tags" => each_once(value),
         _ => Ok(()),
     }
+}
+
+/// The names of the assignors in a value of group.consumer.assignors, where Kafka also takes the classes' names. A word that is neither is
+/// left out: the check of the config refuses it.
+pub fn consumer_assignor_names(value: &str) -> impl Iterator<Item = &'static str> {
+    let named = |word| CONSUMER_ASSIGNORS.iter().find(|(name, class)| [*name, *class].contains(&word));
+    words(value).filter_map(named).map(|(name, _)| *name)
+}
+
+fn consumer_assignors(value: &str) -> Result<(), &'static str> {
+    each_once(value)?;
+    let names: Vec<_> = consumer_assignor_names(value).collect();
+    if names.is_empty() && words(value).next().is_none() {
+        return Err("the list is empty: leave the config out, or name uniform, range or both");
+    }
+    if names.len() < words(value).count() {
+        return Err("this node has the assignors uniform and range and loads no classes: name one of them or both");
+    }
+    let repeated = names.iter().enumerate().any(|(at, name)| names[..at].contains(name));
+    if repeated { Err("an assignor stands in the list by its name and by its class: name it once") } else { Ok(()) }
 }
 
 /// Nothing, everything, or PARTITION:BROKER between commas.

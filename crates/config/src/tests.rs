@@ -103,6 +103,27 @@ fn configs_of_groups_that_contradict_each_other_refuse_a_start() {
 }
 
 #[test]
+fn assignors_are_kafkas_own_by_name_or_by_class() {
+    let class = |name: &str| format!("org.apache.kafka.coordinator.group.assignor.{name}Assignor");
+    let read = |value: &str| {
+        let config = read(&format!("group.consumer.assignors={value}")).map_err(|errors| errors.join(" "))?;
+        let value = config.value("group.consumer.assignors").unwrap_or_default();
+        Ok::<Vec<_>, String>(crate::consumer_assignor_names(value).collect())
+    };
+    assert_eq!(read("range"), Ok(vec!["range"]));
+    assert_eq!(read("range, uniform"), Ok(vec!["range", "uniform"]));
+    assert_eq!(read(&class("Range")), Ok(vec!["range"]));
+    assert_eq!(read(&format!("{},range", class("Uniform"))), Ok(vec!["uniform", "range"]));
+    for wrong in
+        ["", "nosuch", "range,nosuch", "range,range", &format!("range,{}", class("Range")), "range,", &class("Sticky")]
+    {
+        let why = read(wrong).unwrap_err();
+        assert!(why.contains("group.consumer.assignors"), "{wrong}: {why}");
+    }
+    assert!(read("com.example.Mine").unwrap_err().contains("name one of them or both"));
+}
+
+#[test]
 fn memory_for_requests_has_a_limit_also_by_default() {
     let bytes = |lines: &str| read(lines).unwrap().request_memory_bytes;
     assert_eq!(bytes(""), 200 << 20);

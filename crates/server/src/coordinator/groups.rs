@@ -149,7 +149,7 @@ pub(crate) fn group_settings(config: &NodeConfig) -> Settings {
             heartbeat_interval: bounded("heartbeat.interval"),
             assignment_interval: bounded("assignment.interval"),
             size_max: count("group.consumer.max.size"),
-            assignors: config::words(&text("group.consumer.assignors")).map(str::to_owned).collect(),
+            assignors: config::consumer_assignor_names(&text("group.consumer.assignors")).map(str::to_owned).collect(),
             migration: MigrationPolicy::from_name(&text("group.consumer.migration.policy"))
                 .unwrap_or(MigrationPolicy::Bidirectional),
             ..ConsumerSettings::default()
@@ -167,5 +167,17 @@ mod tests {
         assert_eq!(java_hash("group"), 98_629_247);
         assert_eq!(java_hash(""), 0);
         assert_eq!(java_hash("polygenelubricants"), i32::MIN);
+    }
+
+    #[test]
+    fn an_assignor_named_by_its_class_is_the_one_that_groups_get() {
+        let class = "org.apache.kafka.coordinator.group.assignor.RangeAssignor";
+        let lines = format!(
+            "process.roles=broker,controller\nnode.id=1\ncontroller.listener.names=CONTROLLER\nlog.dirs=/d\n\
+             controller.quorum.bootstrap.servers=localhost:9093\nlisteners=PLAINTEXT://:9092,CONTROLLER://:9093\n\
+             group.consumer.assignors={class}\n"
+        );
+        let config = config::NodeConfig::from_properties(&config::Properties::parse(&lines)).unwrap().config;
+        assert_eq!(super::group_settings(&config).consumer.assignors, ["range"]);
     }
 }
