@@ -10,7 +10,7 @@ use crate::quotas::Slot;
 use crate::service::{Peer, Service};
 use crate::shutdown::Shutdown;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +44,10 @@ impl Listener {
     /// Those of bind(2) and listen(2).
     pub fn bind(address: SocketAddr, options: ListenerOptions) -> io::Result<Listener> {
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+        if address.is_ipv6() && address.ip().is_unspecified() {
+            // As Java's sockets: all addresses of both kinds, whatever the system's default is.
+            socket.set_only_v6(false)?;
+        }
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         if let Some(bytes) = options.receive_buffer_bytes {
@@ -53,6 +57,18 @@ impl Listener {
         let congestion_control = without_pacing(&socket);
         socket.listen(options.backlog.max(1))?;
         Ok(Listener { socket: socket.into(), options: Arc::new(options), congestion_control })
+    }
+
+    /// As [`Listener::bind`] on all addresses of the machine: those of IPv6 and IPv4, or of IPv4 alone where there is no IPv6.
+    ///
+    /// # Errors
+    /// Those of bind(2) and listen(2).
+    pub fn bind_all(port: u16, options: ListenerOptions) -> io::Result<Listener> {
+        let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        match Listener::bind(both, options.clone()) {
+            Err(error) if lacks_ipv6(&error) => Listener::bind((Ipv4Addr::UNSPECIFIED, port).into(), options),
+            bound => bound,
+        }
     }
 
     /// The address with its real port.
@@ -105,10 +121,22 @@ fn without_pacing(socket: &socket2::Socket) -> Option<Arc<[u8]>> {
     socket.set_tcp_congestion(UNPACED).ok().map(|()| Arc::from(name))
 }
 
+/// Whether a socket of IPv6 failed because the system has none: it is left out of the kernel or switched off. Anything else, as a port
+/// that is taken, is told.
+fn lacks_ipv6(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let none = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::PROTONOSUPPORT];
+    error.raw_os_error().is_some_and(|raw| none.contains(&Errno::from_raw_os_error(raw)))
+}
+
+/// An address of IPv4 that came over a socket for both, as itself.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Whether both ends are on this machine.
 fn is_local(remote: SocketAddr, local: SocketAddr) -> bool {
-    let (remote, local) = (remote.ip().to_canonical(), local.ip().to_canonical());
-    remote.is_loopback() || remote == local
+    remote.ip().is_loopback() || remote.ip() == local.ip()
 }
 
 impl Acceptor {
@@ -143,6 +171,7 @@ impl Acceptor {
     }
 
     async fn hand_over(&self, stream: TcpStream, remote: SocketAddr, turn: usize) -> io::Result<()> {
+        let remote = canonical(remote);
         let Some(slot) = self.options.quotas.admit(remote).await else {
             self.options.observer.connection_refused(&self.options.name);
             self.warn(&format!(
@@ -158,7 +187,7 @@ impl Acceptor {
         if let Some(bytes) = self.options.send_buffer_bytes {
             socket.set_send_buffer_size(bytes)?;
         }
-        let local = stream.local_addr()?;
+        let local = canonical(stream.local_addr()?);
         if let Some(name) = self.congestion_control.as_ref().filter(|_| !is_local(remote, local))
             && let Err(error) = socket.set_tcp_congestion(name)
         {

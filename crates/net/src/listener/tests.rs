@@ -180,8 +180,32 @@ fn local_connections_are_not_paced_and_others_get_what_the_system_says() {
         ("10.0.0.2:5", false),
         ("[2001:db8::1]:5", false),
     ] {
-        assert_eq!(is_local(remote.parse().expect("an address"), local), expected, "{remote}");
+        assert_eq!(is_local(canonical(remote.parse().expect("an address")), local), expected, "{remote}");
     }
+}
+
+#[test]
+fn all_addresses_are_those_of_ipv6_and_ipv4() {
+    let listener = Listener::bind_all(0, options()).expect("a free port");
+    let bound = listener.local_addr().expect("bound");
+    assert!(bound.ip().is_unspecified());
+    let mut reached = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, bound.port()))];
+    // A machine without IPv6 has no ::1 to bind to.
+    if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+        reached.push((Ipv6Addr::LOCALHOST, bound.port()).into());
+    }
+    for address in reached {
+        std::net::TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+    }
+    let taken = Listener::bind_all(bound.port(), options()).err().expect("the port is taken");
+    assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+}
+
+#[test]
+fn only_a_lack_of_ipv6_leaves_ipv4_alone() {
+    let of = |errno: rustix::io::Errno| lacks_ipv6(&errno.into());
+    assert!(of(rustix::io::Errno::AFNOSUPPORT) && of(rustix::io::Errno::ADDRNOTAVAIL));
+    assert!(!of(rustix::io::Errno::ADDRINUSE) && !of(rustix::io::Errno::MFILE) && !of(rustix::io::Errno::ACCESS));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::recovery::RecoveryProgress;
 use crate::service::ConnectionMetrics;
 use arc_swap::ArcSwap;
 use base::{BrokerEpoch, Clock, NodeId, Offset, SeededRng, Uuid};
-use config::{Listener, NodeConfig};
+use config::{Endpoint, Listener, NodeConfig};
 use controller::{Controller, Settings};
 use metadata::{Changes, MetadataImage};
 use net::{ConnectionQuotas, ListenerOptions, QuotaLimits, RequestMemory};
@@ -24,7 +24,7 @@ use protocol::messages::broker_registration_request::{
 use replication::FetchSessions;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
@@ -241,26 +241,37 @@ fn bind(
         options.request_memory = Arc::clone(request_memory);
         options.idle_max = u64::try_from(idle_ms).ok().map(Duration::from_millis);
         options.observer = Arc::new(ConnectionMetrics(Arc::clone(metrics)));
-        let host = if listener.bind.host.is_empty() { "0.0.0.0" } else { &listener.bind.host };
-        let address = format!("{host}:{}", listener.bind.port);
-        let opened = resolve(&address).and_then(|resolved| match network {
-            Network::Frames => Ok((None, resolved)),
-            Network::Sockets => {
-                let opened = net::Listener::bind(resolved, options)?;
-                let local = opened.local_addr()?;
-                Ok((Some(opened), local))
-            }
-        });
-        let (opened, local) =
-            opened.map_err(|source| StartError::Bind { listener: listener.name.clone(), address, source })?;
+        let (opened, local) = open(&listener.bind, network, options).map_err(|source| StartError::Bind {
+            listener: listener.name.clone(),
+            address: format!("{}:{}", listener.bind.host, listener.bind.port),
+            source,
+        })?;
         addresses.push((listener.clone(), local));
         sockets.extend(opened);
     }
     Ok((addresses, sockets))
 }
 
-fn resolve(address: &str) -> std::io::Result<SocketAddr> {
-    address.to_socket_addrs()?.next().ok_or_else(|| std::io::Error::other("the host name has no address"))
+/// Opens a listener's socket, if there are sockets, and says which address it has.
+fn open(
+    bind: &Endpoint,
+    network: Network,
+    options: ListenerOptions,
+) -> std::io::Result<(Option<net::Listener>, SocketAddr)> {
+    let all = bind.host.is_empty();
+    let opened = match network {
+        Network::Frames if all => return Ok((None, (Ipv4Addr::UNSPECIFIED, bind.port).into())),
+        Network::Frames => return Ok((None, resolve(bind)?)),
+        Network::Sockets if all => net::Listener::bind_all(bind.port, options)?,
+        Network::Sockets => net::Listener::bind(resolve(bind)?, options)?,
+    };
+    let local = opened.local_addr()?;
+    Ok((Some(opened), local))
+}
+
+fn resolve(bind: &Endpoint) -> std::io::Result<SocketAddr> {
+    let mut found = (bind.host.as_str(), bind.port).to_socket_addrs()?;
+    found.next().ok_or_else(|| std::io::Error::other("the host name has no address"))
 }
 
 fn host_of(listener: &Listener, bound: SocketAddr) -> String {
