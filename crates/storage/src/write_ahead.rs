@@ -2,18 +2,21 @@
 //! one sync makes all of them durable. The segments are synced later, all at once, after which the space is used again.
 //!
 //! ```text
-//! control   two slots of 4 KiB, written in turn: up to which generation everything is in the segments
+//! control   the same in two slots of 4 KiB, written one after the other: up to which generation everything is in the segments
 //! area 0    blocks of one generation, one a round, each beginning at a multiple of 4 KiB
 //! area 1    the same; one area takes rounds while the segments of the other's are synced
 //! block     magic, generation, number in the area, length, CRC-32C of all of it; then records
 //! record    kind, topic id, folder, segment's base offset, position, length, bytes
 //! ```
 //!
+//! The first block of a generation also says how many blocks the one before has.
+//!
 //! Invariants: a durable byte of a log is in its segment, synced, or in a block of a generation that the control says is live; a block
 //! is written only once those before it are durable, so only the last of an area can be torn; no sector that holds a durable byte is
 //! written again before its generation is retired. It does not know batches or offsets but for a segment's name.
 
 mod block;
+mod live;
 mod place;
 mod replay;
 
@@ -21,7 +24,7 @@ use crate::commit::SyncTicket;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
 use base::{Offset, SeededRng, Uuid};
-use block::{Control, put_bytes, put_cut, seal};
+use block::{Control, SLOTS_AT, put_bytes, put_cut, put_follows, seal};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,6 +89,8 @@ struct Inner {
 struct Area {
     index: u64,
     generation: u64,
+    /// Blocks that the generation before has.
+    follows: u64,
     /// Blocks written so far.
     blocks: u64,
     /// Where the next one goes, from the area's start.
@@ -96,7 +101,21 @@ struct Area {
 
 impl Area {
     fn new(index: u64, generation: u64) -> Self {
-        Self { index, generation, blocks: 0, end: 0, segments: BTreeSet::new() }
+        Self { index, generation, follows: 0, blocks: 0, end: 0, segments: BTreeSet::new() }
+    }
+
+    /// The other one, for the next generation.
+    fn next(&self) -> Self {
+        Self { follows: self.blocks, ..Self::new(1 - self.index, self.generation + 1) }
+    }
+
+    /// An empty block in a used buffer.
+    fn begin_block(&self, buffer: Vec<u8>) -> Vec<u8> {
+        let mut buffer = block::begin(buffer);
+        if self.blocks == 0 && self.follows > 0 {
+            put_follows(&mut buffer, self.follows);
+        }
+        buffer
     }
 
     fn holds(&self, folder: &str) -> bool {
@@ -165,7 +184,7 @@ impl WriteAhead {
     }
 
     fn append_to(&self, inner: &mut Inner, tickets: &[&SyncTicket]) -> Result<bool, DiskError> {
-        let mut buffer = block::begin(std::mem::take(&mut inner.buffer));
+        let mut buffer = inner.active.begin_block(std::mem::take(&mut inner.buffer));
         let size: u64 = tickets.iter().flat_map(|ticket| &ticket.writes).map(|write| write.to - write.from).sum();
         if inner.active.end + size + RESERVE_BYTES > self.area_bytes {
             inner.buffer = buffer;
@@ -230,8 +249,10 @@ impl WriteAhead {
         let file = self.disk.open(&path, OpenMode::Truncate).map_err(DiskError::on("create", &path))?;
         // The sizes of the areas must be known before a block counts.
         inner.control.sequence += 1;
-        let (at, slot) = inner.control.slot();
-        file.write_all_at(&[&slot], at).map_err(DiskError::on("write", &path))?;
+        let slot = inner.control.slot();
+        for at in SLOTS_AT {
+            file.write_all_at(&[&slot], at).map_err(DiskError::on("write", &path))?;
+        }
         file.sync_data().map_err(DiskError::on("sync", &path))?;
         self.disk.sync_dir(&self.root).map_err(DiskError::on("sync", &self.root))?;
         inner.file = Some(Arc::clone(&file));
@@ -253,7 +274,7 @@ impl WriteAhead {
         if !is_known {
             return Ok(());
         }
-        let mut buffer = block::begin(Vec::new());
+        let mut buffer = inner.active.begin_block(Vec::new());
         put_cut(&mut buffer, key, base, position);
         if inner.active.end + self.block_bytes(buffer.len()) > self.area_bytes {
             // Only a storm of cuts comes here.
@@ -292,7 +313,7 @@ impl WriteAhead {
             if inner.active.blocks == 0 {
                 return Ok(None);
             }
-            let next = Area::new(1 - inner.active.index, inner.active.generation + 1);
+            let next = inner.active.next();
             let full = std::mem::replace(&mut inner.active, next);
             let found = (full.generation, full.segments.clone());
             inner.retired = Some(full);
@@ -315,7 +336,7 @@ impl WriteAhead {
         self.disk.sync_filesystem(&self.root).map_err(DiskError::on("sync the file system of", &self.root))?;
         let generation = inner.active.generation + 1;
         self.write_control(inner, generation)?;
-        inner.active = Area::new(1 - inner.active.index, generation);
+        inner.active = inner.active.next();
         inner.retired = None;
         Ok(())
     }
@@ -341,9 +362,13 @@ impl WriteAhead {
         let file = self.file(inner)?;
         inner.control.sequence += 1;
         inner.control.live_from = live_from;
-        let (at, slot) = inner.control.slot();
-        file.write_all_at(&[&slot], at).map_err(DiskError::on("write", &path))?;
-        file.sync_data().map_err(DiskError::on("sync", &path))
+        let slot = inner.control.slot();
+        // One after the other: a power cut tears one of them, and a flipped bit afterwards costs nothing.
+        for at in SLOTS_AT {
+            file.write_all_at(&[&slot], at).map_err(DiskError::on("write", &path))?;
+            file.sync_data().map_err(DiskError::on("sync", &path))?;
+        }
+        Ok(())
     }
 
     /// Removes the file after everything was synced at its place: a clean stop.

@@ -17,6 +17,10 @@ const CRC_AT: usize = 28;
 
 const BYTES: u8 = 1;
 const CUT: u8 = 2;
+const FOLLOWS: u8 = 3;
+
+/// Where the two control slots are.
+pub(super) const SLOTS_AT: [u64; 2] = [0, ALIGN];
 
 /// What the file says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +33,14 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Where it is written, and its bytes.
-    pub(super) fn slot(self) -> (u64, Vec<u8>) {
+    /// The bytes of a slot.
+    pub(super) fn slot(self) -> Vec<u8> {
         let mut bytes = CONTROL_MAGIC.to_vec();
         for number in [self.sequence, self.live_from, self.area_bytes] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
         bytes.extend_from_slice(&crc32c(&bytes).to_be_bytes());
-        (self.sequence % 2 * ALIGN, bytes)
+        bytes
     }
 
     /// The newest sound slot of the file's first bytes.
@@ -51,7 +55,7 @@ impl Control {
                 area_bytes: number(body, 24),
             })
         };
-        [slot(0), slot(ALIGN as usize)].into_iter().flatten().max_by_key(|control| control.sequence)
+        SLOTS_AT.map(|at| slot(at as usize)).into_iter().flatten().max_by_key(|control| control.sequence)
     }
 }
 
@@ -118,6 +122,13 @@ pub(super) fn put_cut(buffer: &mut Vec<u8>, key: &WriteAheadKey, base: Offset, p
     buffer.extend_from_slice(&0_u32.to_be_bytes());
 }
 
+/// Adds how many blocks the generation before has: all were durable before this one began.
+pub(super) fn put_follows(buffer: &mut Vec<u8>, blocks: u64) {
+    let nobody = WriteAheadKey { folder: "".into(), topic_id: Uuid(0) };
+    put_key(buffer, FOLLOWS, &nobody, Offset::ZERO, blocks);
+    buffer.extend_from_slice(&0_u32.to_be_bytes());
+}
+
 /// A block of `generation` with the number `block` at the start of `bytes`: its records, and how many bytes it takes.
 /// `None` when there is none, or not a whole one.
 pub(super) fn read(bytes: &[u8], generation: u64, block: u64, verify: bool) -> Option<(&[u8], usize)> {
@@ -144,6 +155,8 @@ pub(super) enum Change<'a> {
     Bytes(&'a [u8]),
     /// Nothing from the position on counts any more.
     Cut,
+    /// The generation before has as many blocks as the position says. The first record of a generation, if there was one before.
+    Follows,
 }
 
 /// A record with whose and where it is.
@@ -176,6 +189,7 @@ pub(super) fn records(mut bytes: &[u8]) -> Option<Vec<Record<'_>>> {
         let change = match kind {
             BYTES => Change::Bytes(data),
             CUT => Change::Cut,
+            FOLLOWS => Change::Follows,
             _ => return None,
         };
         records.push(Record { topic_id, folder, base, position, change });

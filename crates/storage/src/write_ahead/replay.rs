@@ -4,18 +4,16 @@
 //! folder or segment that is not there, or belongs to another topic, was deleted: nothing of it comes back (R30). Where another program,
 //! Apache Kafka itself, has written to the log since, what the file holds is older than what is there: `place` tells.
 
-use super::block::{self, Change, Control};
+use super::block::{self, Change};
+use super::live::{self, Run, damaged};
 use super::place::{Place, Placed};
-use super::{ALIGN, AREAS_AT, WRITE_AHEAD_FILE, remove};
+use super::{WRITE_AHEAD_FILE, remove};
 use crate::disk::{Disk, OpenMode};
 use crate::error::{DiskError, LogError};
 use crate::topic_id::{Owner, owner_known};
 use base::{Offset, Uuid};
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// Larger areas are not made; what says so is damaged.
-const AREA_BYTES_MAX: u64 = 1 << 30;
 
 /// The name that a write-ahead file gets which was not put back as a whole. The next one takes its place.
 pub const PASSED_BY_FILE: &str = "thalweg.wal.stale";
@@ -60,16 +58,13 @@ pub(super) fn replay_checked(disk: &dyn Disk, root: &Path, verify: bool) -> Resu
     forget(disk, &file)?;
     let bytes = disk.read(&file).map_err(DiskError::on("read", &file))?.unwrap_or_default();
     let mut replayed = Replayed::default();
-    // Without a control nothing was ever confirmed by a block.
-    if let Some(control) = Control::read(&bytes) {
-        let mut plan = Plan::new();
-        for (at, generation) in areas(&bytes, control) {
-            let area = &bytes[at..bytes.len().min(at + area_len(control))];
-            replayed.blocks += read_area(&file, area, at, generation, verify, &mut plan)?;
-        }
-        for ((folder, topic_id), segments) in &plan {
-            put_back(disk, &root.join(folder), *topic_id, segments, verify, &mut replayed)?;
-        }
+    let mut all = Plan::new();
+    for run in live::runs(&file, &bytes, verify)? {
+        replayed.blocks += run.blocks.len() as u64;
+        plan(&file, &run, verify, &mut all)?;
+    }
+    for ((folder, topic_id), segments) in &all {
+        put_back(disk, &root.join(folder), *topic_id, segments, verify, &mut replayed)?;
     }
     if replayed.segments > 0 {
         disk.sync_filesystem(root).map_err(DiskError::on("sync the file system of", root))?;
@@ -85,64 +80,23 @@ pub(super) fn replay_checked(disk: &dyn Disk, root: &Path, verify: bool) -> Resu
     Ok(replayed)
 }
 
-fn area_len(control: Control) -> usize {
-    usize::try_from(control.area_bytes.min(AREA_BYTES_MAX)).unwrap_or(usize::MAX)
-}
-
-/// Where the areas with live blocks begin, and their generations, the older one first.
-fn areas(bytes: &[u8], control: Control) -> Vec<(usize, u64)> {
-    let starts = [AREAS_AT as usize, AREAS_AT as usize + area_len(control)];
-    let live = |at: usize| {
-        let (generation, block) = block::peek(bytes.get(at..)?)?;
-        (generation >= control.live_from && block == 0).then_some((at, generation))
-    };
-    let mut found: Vec<_> = starts.into_iter().filter_map(live).collect();
-    found.sort_by_key(|(_, generation)| *generation);
-    found
-}
-
-fn read_area<'a>(
-    file: &Path,
-    area: &'a [u8],
-    area_at: usize,
-    generation: u64,
-    verify: bool,
-    plan: &mut Plan<'a>,
-) -> Result<u64, LogError> {
-    let (mut at, mut count) = (0, 0);
-    while let Some((body, len)) = area.get(at..).and_then(|rest| block::read(rest, generation, count, verify)) {
-        let damaged = || damaged(file, area_at + at, "a block whose checksum holds makes no sense");
+/// What the blocks say, in the order of writing.
+fn plan<'a>(file: &Path, run: &Run<'a>, verify: bool, plan: &mut Plan<'a>) -> Result<(), LogError> {
+    for (at, body) in &run.blocks {
         let records = block::records(body);
         if records.is_none() && !verify {
             break;
         }
-        for record in records.ok_or_else(damaged)? {
+        for record in records.ok_or_else(|| damaged(file, *at, "a block whose checksum holds makes no sense"))? {
             let segments = plan.entry((record.folder, record.topic_id)).or_default();
             match record.change {
                 Change::Bytes(data) => segments.entry(record.base).or_default().push((record.position, data)),
                 Change::Cut => cut(segments, record.base, record.position),
+                Change::Follows => {}
             }
         }
-        at += len;
-        count += 1;
     }
-    // A block is written once those before it are durable. So one that comes later says that this one was, and is damaged.
-    let is_later = |from: &usize| {
-        let rest = &area[*from..];
-        let number = block::peek(rest).filter(|found| found.0 == generation && found.1 > count).map(|found| found.1);
-        number.is_some_and(|number| block::read(rest, generation, number, true).is_some())
-    };
-    let step = ALIGN as usize;
-    if verify && let Some(later) = (at + step..area.len()).step_by(step).find(is_later) {
-        let later = area_at + later;
-        let what = format!("block {count} is not whole, though one that was written after it is, at byte {later}");
-        return Err(damaged(file, area_at + at, &what));
-    }
-    Ok(count)
-}
-
-fn damaged(file: &Path, at: usize, what: &str) -> LogError {
-    LogError::Corrupt { path: file.to_owned(), position: at as u64, what: what.to_owned() }
+    Ok(())
 }
 
 fn cut(segments: &mut BTreeMap<Offset, Vec<(u64, &[u8])>>, base: Offset, position: u64) {
