@@ -148,6 +148,12 @@ impl LogDirHandle {
         }
     }
 
+    /// The dir has failed before it had a partition: it is offline from the start.
+    pub(crate) fn fail_at_start(&self, error: &DiskError) {
+        self.offline.store(true, Ordering::Release);
+        self.committer.break_with(error);
+    }
+
     /// The room on its disk; `None` when the system does not say.
     pub(crate) fn space(&self) -> Option<Space> {
         self.dir.disk().space(self.dir.path()).ok()

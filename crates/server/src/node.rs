@@ -277,7 +277,13 @@ fn failed(broker: &Broker) -> Option<String> {
     if let Some(error) = broker.quorum.failed() {
         return Some(format!("the metadata log failed: {error}"));
     }
-    broker.log_dirs.iter().all(LogDirHandle::is_offline).then(|| "every log dir has failed".to_owned())
+    without_logs(&broker.config, &broker.log_dirs)
+}
+
+/// Says so when every dir for logs has failed: a metadata dir beside them holds no partition.
+fn without_logs(config: &NodeConfig, handles: &[LogDirHandle]) -> Option<String> {
+    let mut for_logs = handles.iter().filter(|handle| config.log_dirs.iter().any(|path| path == handle.dir.path()));
+    for_logs.all(LogDirHandle::is_offline).then(|| "every log dir has failed".to_owned())
 }
 
 /// Fences the broker that stops, so that nothing is sent to it any more.
@@ -292,7 +298,8 @@ fn close(broker: &Arc<Broker>) -> Result<(), StartError> {
     let mut failed = None;
     let mut is_clean = Vec::new();
     for (at, handle) in broker.log_dirs.iter().enumerate() {
-        let closed = close_logs(broker, at, handle);
+        // What a dir that failed holds is what its next start needs.
+        let closed = if handle.is_offline() { Ok(()) } else { close_logs(broker, at, handle) };
         is_clean.push(closed.is_ok());
         if let Err(error) = closed {
             failed.get_or_insert(error);

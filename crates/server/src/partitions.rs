@@ -14,6 +14,7 @@ use replication::Leader;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use storage::{LeftOut, Log, LogConfig, LogError, LogOptions};
 
 pub(crate) use ahead::Ahead;
@@ -65,6 +66,11 @@ pub(crate) struct Partitions {
     found: Mutex<BTreeMap<TopicPartition, Found>>,
     /// Logs that were opened ahead of their partitions.
     ahead: Ahead,
+    /// Until the metadata that was there at the start is published: what it names is not new.
+    is_starting: AtomicBool,
+    /// Partitions without a folder that are not new: they are in a log dir that has failed. Made anew elsewhere they would hide what is
+    /// there. Each is one of the metadata's.
+    lost: Mutex<BTreeSet<(Uuid, i32)>>,
     /// Folders whose logs could not be opened, with their topic and what the checkpoints say of them. They are not touched again.
     unopened: Mutex<BTreeMap<TopicPartition, (Uuid, Found)>>,
     rng: Mutex<SeededRng>,
@@ -88,6 +94,8 @@ impl Partitions {
             by_id: RwLock::new(BTreeMap::new()),
             found: Mutex::new(found),
             ahead,
+            is_starting: AtomicBool::new(true),
+            lost: Mutex::default(),
             unopened: Mutex::default(),
             rng: Mutex::new(rng),
             removed: Mutex::new(Vec::new()),
@@ -123,8 +131,21 @@ impl Partitions {
         here.map(|(tp, (_, found))| (tp.clone(), (found.recovery_point, found.log_start, found.log_start))).collect()
     }
 
-    fn is_unopened(&self, topic: &Arc<str>, index: i32) -> bool {
-        self.unopened.lock().contains_key(&TopicPartition::new(Arc::clone(topic), index))
+    fn is_unopened(&self, tp: &TopicPartition) -> bool {
+        self.unopened.lock().contains_key(tp)
+    }
+
+    /// Whether a partition is in a log dir that has failed; as Kafka has it, one that is not new and not found while any dir is offline.
+    fn is_lost(&self, tp: &TopicPartition, id: Uuid) -> bool {
+        let key = (id, tp.partition.0);
+        let is_new = !self.is_starting.load(Ordering::Acquire);
+        if is_new || self.found.lock().contains_key(tp) || !self.dirs.iter().any(LogDirHandle::is_offline) {
+            return self.lost.lock().contains(&key);
+        }
+        if self.lost.lock().insert(key) {
+            tracing::error!(partition = %tp, "the partition is offline: it is in no log dir that could be opened");
+        }
+        true
     }
 
     /// Whether a log dir has a log that a crash left and that could not be opened.
@@ -186,12 +207,12 @@ impl Partitions {
                 elect(&partition, registration);
                 continue;
             }
+            let tp = TopicPartition::new(Arc::clone(topic.name()), index);
             // Said once. Made anew it would lose what is still there.
-            if self.is_unopened(topic.name(), index) {
+            if self.is_unopened(&tp) || self.is_lost(&tp, topic.id()) {
                 continue;
             }
             let settings = settings.get_or_insert_with(|| self.resolve(config, image, topic.name())).clone();
-            let tp = TopicPartition::new(Arc::clone(topic.name()), index);
             missing.push(Missing { tp, id: topic.id(), registration, settings });
         }
     }
@@ -334,6 +355,7 @@ impl Partitions {
     }
 
     fn remove_topic(&self, id: Uuid) {
+        self.lost.lock().retain(|(of, _)| *of != id);
         let mut by_id = self.by_id.write();
         let removed: Vec<Arc<Partition>> =
             by_id.range((id, 0)..=(id, i32::MAX)).map(|(_, partition)| Arc::clone(partition)).collect();
@@ -359,8 +381,9 @@ impl Partitions {
         }
     }
 
-    /// Folders that belong to no topic of the metadata are put aside, never removed (KIP-858).
+    /// The end of the start: folders that belong to no topic of the metadata are put aside, never removed (KIP-858).
     pub(crate) fn put_strays_aside(&self) {
+        self.is_starting.store(false, Ordering::Release);
         for (tp, found) in std::mem::take(&mut *self.found.lock()) {
             let unique = Uuid::random(&mut self.rng.lock());
             self.dirs[found.dir].note_gone(&tp);

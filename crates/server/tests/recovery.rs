@@ -1,5 +1,8 @@
 //! A node's start after a crash, and log dirs that fail alone: a node without threads on a disk in memory, driven request by request.
 
+#[path = "recovery/failed_dirs.rs"]
+mod failed_dirs;
+
 use base::{Clock, Monotonic, NodeId, Offset, Timestamp, Uuid};
 use config::{NodeConfig, Properties};
 use net::Reply;
@@ -51,6 +54,8 @@ struct OwnDisk {
     /// Writes to files whose path ends so fail while `breaks` holds.
     breaking: PathBuf,
     breaks: AtomicBool,
+    /// What cannot be read or opened.
+    unreadable: Mutex<Option<PathBuf>>,
     /// Whoever opens a file whose path contains this waits until the gate is open.
     gated: &'static str,
     gate: (Mutex<bool>, Condvar),
@@ -76,6 +81,7 @@ impl DiskWrapper for OwnDisk {
         &self.inner
     }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        self.check(path)?;
         if !self.gated.is_empty() && path.to_string_lossy().contains(self.gated) {
             let (open, told) = &self.gate;
             let waited = told.wait_timeout_while(open.lock().expect("the gate"), DEADLINE, |open| !*open);
@@ -87,11 +93,19 @@ impl DiskWrapper for OwnDisk {
     }
 }
 
+impl OwnDisk {
+    fn check(&self, path: &Path) -> io::Result<()> {
+        let is_unreadable = self.unreadable.lock().expect("the path").as_deref() == Some(path);
+        if is_unreadable { Err(io::Error::other("input/output error")) } else { Ok(()) }
+    }
+}
+
 fn own_disk(inner: &FaultyMemDisk, gated: &'static str) -> Arc<OwnDisk> {
     Arc::new(OwnDisk {
         inner: inner.clone(),
         breaking: Path::new("/d2").join(WRITE_AHEAD_FILE),
         breaks: AtomicBool::new(false),
+        unreadable: Mutex::default(),
         gated,
         gate: (Mutex::new(false), Condvar::new()),
     })
@@ -164,8 +178,14 @@ struct Driven {
 
 impl Driven {
     fn start(disk: Arc<dyn Disk>, dirs: &[&str]) -> Driven {
+        Self::start_seeded(disk, dirs, 5)
+    }
+
+    /// A start with a seed of its own makes topics whose ids no earlier start gave.
+    fn start_seeded(disk: Arc<dyn Disk>, dirs: &[&str], seed: u64) -> Driven {
         let clock = Arc::new(ManualClock::default());
-        let mut node = SteppedNode::start(config(dirs, &[]), &environment(disk, &clock)).expect("the node starts");
+        let environment = Environment { seed, ..environment(disk, &clock) };
+        let mut node = SteppedNode::start(config(dirs, &[]), &environment).expect("the node starts");
         let connection = node.connect("127.0.0.1:1".parse().expect("an address"));
         Driven { node, connection, clock }
     }

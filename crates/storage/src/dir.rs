@@ -147,7 +147,7 @@ pub struct LogDir {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     meta: MetaProperties,
-    _lock: Box<dyn DiskLock>,
+    _lock: Option<Box<dyn DiskLock>>,
 }
 
 impl LogDir {
@@ -156,12 +156,11 @@ impl LogDir {
     /// # Errors
     /// Disk errors; a dir that is not formatted, or in use.
     pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<(LogDir, LogDirState), LogError> {
-        let wrong = |what: &str| LogError::Malformed { path: path.to_owned(), what: what.to_owned() };
-        let meta = MetaProperties::load(disk.as_ref(), path)?
-            .ok_or_else(|| wrong("the log dir is not formatted: run `thalweg storage format`"))?;
+        let meta = MetaProperties::load(disk.as_ref(), path)?;
+        let meta = meta.ok_or_else(|| LogError::NotFormatted(path.to_owned()))?;
         let lock_path = path.join(LOCK);
         let lock = disk.lock(&lock_path).map_err(DiskError::on("lock", &lock_path))?;
-        let lock = lock.ok_or_else(|| wrong("another process uses this log dir"))?;
+        let lock = Some(lock.ok_or_else(|| LogError::InUse(path.to_owned()))?);
         let checkpoint = |name: &str| OffsetCheckpoint::load(disk.as_ref(), &path.join(name));
         let mut state = LogDirState {
             clean: read_clean(disk.as_ref(), path)?,
@@ -185,6 +184,13 @@ impl LogDir {
             }
         }
         Ok((LogDir { disk, path: path.to_owned(), meta, _lock: lock }, state))
+    }
+
+    /// A log dir that could not be opened: unlocked, and not to be touched. Its id is not known.
+    #[must_use]
+    pub fn unopened(disk: Arc<dyn Disk>, path: &Path, cluster_id: &str, node_id: i32) -> LogDir {
+        let meta = MetaProperties { cluster_id: cluster_id.to_owned(), node_id, directory_id: None };
+        LogDir { disk, path: path.to_owned(), meta, _lock: None }
     }
 
     /// Readies a dir that was not stopped cleanly, before any of its logs is opened: what its write-ahead file holds is put at its

@@ -52,6 +52,31 @@ pub enum LogError {
         /// What is wrong, and what to do.
         what: String,
     },
+    /// A log dir without `meta.properties`.
+    #[error("the log dir {path} is not formatted: run `thalweg storage format`", path = .0.display())]
+    NotFormatted(PathBuf),
+    /// A log dir that another process has locked.
+    #[error("another process uses the log dir {path}", path = .0.display())]
+    InUse(PathBuf),
+}
+
+impl LogError {
+    /// The fault that takes the log dir offline without the node's others. As in Kafka, a dir that was not formatted or that is in use has
+    /// not failed: somebody has made a mistake, and the node does not start.
+    ///
+    /// # Errors
+    /// `self`, when it is no fault of the log dir.
+    pub fn into_dir_fault(self) -> Result<DiskError, LogError> {
+        let unreadable = |path: &Path, what: String| {
+            let source = Arc::new(std::io::Error::new(std::io::ErrorKind::InvalidData, what));
+            Ok(DiskError { action: "read", path: path.to_owned(), source })
+        };
+        match &self {
+            LogError::Disk(error) => Ok(error.clone()),
+            LogError::Corrupt { path, .. } | LogError::Malformed { path, .. } => unreadable(path, self.to_string()),
+            LogError::NotFormatted(_) | LogError::InUse(_) => Err(self),
+        }
+    }
 }
 
 /// Why a batch was not appended.

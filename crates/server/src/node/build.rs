@@ -327,7 +327,11 @@ fn register(
             })
             .collect(),
         rack: config.rack.as_deref().map(Cow::Borrowed),
-        log_dirs: handles.iter().filter_map(|handle| handle.dir.meta().directory_id).collect(),
+        log_dirs: handles
+            .iter()
+            .filter(|handle| !handle.is_offline())
+            .filter_map(|handle| handle.dir.meta().directory_id)
+            .collect(),
         ..BrokerRegistrationRequest::default()
     };
     let register =

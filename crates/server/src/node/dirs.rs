@@ -1,6 +1,6 @@
 //! The log dirs of a starting node: locked, checked against each other, with what was found in them.
 
-use super::StartError;
+use super::{StartError, without_logs};
 use crate::broker::LogDirHandle;
 use crate::environment::Environment;
 use crate::partitions::Found;
@@ -9,7 +9,7 @@ use base::{Offset, SeededRng, TopicPartition, Uuid};
 use config::NodeConfig;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use storage::{LogDir, LogDirState, PartitionDir};
+use storage::{DiskError, LogDir, LogDirState, LogError, PartitionDir};
 
 /// Lines about segments of one dir that something could not be put back to.
 const PASSED_BY_LINES_MAX: usize = 10;
@@ -24,6 +24,8 @@ pub(super) struct Dirs {
 }
 
 impl Dirs {
+    /// Opens all of the node's log dirs. One that fails is offline from the start, as one that fails later; without the metadata dir there
+    /// is no node, and none without a dir for logs.
     pub(super) fn open(
         config: &NodeConfig,
         environment: &Environment,
@@ -33,50 +35,48 @@ impl Dirs {
         if !paths.contains(&config.metadata_log_dir) {
             paths.push(config.metadata_log_dir.clone());
         }
+        let opened = paths
+            .iter()
+            .map(|path| LogDir::open(Arc::clone(&environment.disk), path).or_fault(path == &config.metadata_log_dir));
+        let opened = opened.collect::<Result<Vec<_>, LogError>>()?;
         let mut dirs = Dirs {
             handles: Arc::new(Vec::new()),
             found: BTreeMap::new(),
-            cluster_id: String::new(),
+            cluster_id: cluster_id(config, opened.iter().flatten().map(|(dir, _)| dir))?,
             metadata: (Uuid::ZERO, Offset::ZERO, false),
         };
         let mut handles = Vec::new();
-        for (at, path) in paths.iter().enumerate() {
-            let (mut dir, state) = LogDir::open(Arc::clone(&environment.disk), path)?;
-            let meta = dir.meta().clone();
-            if meta.node_id != config.node_id {
-                let why =
-                    format!("{} belongs to node {}, this is node {}", path.display(), meta.node_id, config.node_id);
-                return Err(StartError::Configuration(why));
-            }
-            if !dirs.cluster_id.is_empty() && dirs.cluster_id != meta.cluster_id {
-                let why = format!(
-                    "{} belongs to cluster {}, another log dir to {}",
-                    path.display(),
-                    meta.cluster_id,
-                    dirs.cluster_id
-                );
-                return Err(StartError::Configuration(why));
-            }
-            if meta.directory_id.is_none() {
-                dir.set_directory_id(Uuid::random(rng))?;
-            }
-            dirs.cluster_id = meta.cluster_id;
-            dirs.take_in(config, at, &dir, &state);
-            // R20: from here on a crash needs recovery, also one while recovering.
-            dir.mark_in_use()?;
-            take_back(&dir, state.clean.is_some())?;
-            let clock = Arc::clone(&environment.clock);
-            let handle = LogDirHandle::new(dir, clock, rng, config.disk_reserve_bytes);
-            // A crash may have come between the end of a topic and the next checkpoint.
-            let told = state.recovery_points.0.keys().chain(state.log_starts.0.keys());
-            told.filter(|tp| !dirs.found.contains_key(tp)).for_each(|tp| handle.note_gone(tp));
-            handles.push(handle);
+        for (at, (path, opened)) in paths.iter().zip(opened).enumerate() {
+            let handle = |dir, rng: &mut SeededRng| {
+                LogDirHandle::new(dir, Arc::clone(&environment.clock), rng, config.disk_reserve_bytes)
+            };
+            handles.push(match opened {
+                Ok((mut dir, state)) => {
+                    let readied = ready(&mut dir, &state, rng).or_fault(path == &config.metadata_log_dir)?;
+                    let handle = handle(dir, rng);
+                    match readied {
+                        Ok(()) => dirs.take_in(config, at, &handle, &state),
+                        Err(fault) => handle.fail_at_start(&fault),
+                    }
+                    handle
+                }
+                Err(fault) => {
+                    let disk = Arc::clone(&environment.disk);
+                    let handle = handle(LogDir::unopened(disk, path, &dirs.cluster_id, config.node_id), rng);
+                    handle.fail_at_start(&fault);
+                    handle
+                }
+            });
         }
         dirs.handles = Arc::new(handles);
-        Ok(dirs)
+        match without_logs(config, &dirs.handles) {
+            Some(why) => Err(StartError::Configuration(why)),
+            None => Ok(dirs),
+        }
     }
 
-    fn take_in(&mut self, config: &NodeConfig, at: usize, dir: &LogDir, state: &LogDirState) {
+    fn take_in(&mut self, config: &NodeConfig, at: usize, handle: &LogDirHandle, state: &LogDirState) {
+        let dir = &handle.dir;
         let clean = state.clean.is_some();
         let point = |tp: &TopicPartition| state.recovery_points.0.get(tp).copied().unwrap_or(Offset::ZERO);
         if dir.path() == config.metadata_log_dir {
@@ -104,11 +104,58 @@ impl Dirs {
         for name in state.unknown.iter().filter(|name| *name != "lost+found") {
             tracing::warn!(folder = name, dir = %dir.path().display(), "a folder that is no partition's is left alone");
         }
+        // A crash may have come between the end of a topic and the next checkpoint.
+        let told = state.recovery_points.0.keys().chain(state.log_starts.0.keys());
+        told.filter(|tp| !self.found.contains_key(tp)).for_each(|tp| handle.note_gone(tp));
     }
 }
 
-/// What the write-ahead file of a dir holds goes to its place, before any log is opened.
-fn take_back(dir: &LogDir, clean: bool) -> Result<(), StartError> {
+/// Tells a fault of a log dir from what the node cannot start with.
+trait OrFault<T> {
+    /// The fault of a dir, as a value; anything is an error that keeps the node from starting when the metadata is there.
+    fn or_fault(self, is_metadata_dir: bool) -> Result<Result<T, DiskError>, LogError>;
+}
+
+impl<T> OrFault<T> for Result<T, LogError> {
+    fn or_fault(self, is_metadata_dir: bool) -> Result<Result<T, DiskError>, LogError> {
+        match self {
+            Ok(done) => Ok(Ok(done)),
+            Err(error) if is_metadata_dir => Err(error),
+            Err(error) => error.into_dir_fault().map(Err),
+        }
+    }
+}
+
+/// The cluster that all of the dirs belong to.
+fn cluster_id<'d>(config: &NodeConfig, dirs: impl Iterator<Item = &'d LogDir>) -> Result<String, StartError> {
+    let mut cluster_id = String::new();
+    for dir in dirs {
+        let (path, meta) = (dir.path().display(), dir.meta());
+        if meta.node_id != config.node_id {
+            let why = format!("{path} belongs to node {}, this is node {}", meta.node_id, config.node_id);
+            return Err(StartError::Configuration(why));
+        }
+        if !cluster_id.is_empty() && cluster_id != meta.cluster_id {
+            let why = format!("{path} belongs to cluster {}, another log dir to {cluster_id}", meta.cluster_id);
+            return Err(StartError::Configuration(why));
+        }
+        cluster_id.clone_from(&meta.cluster_id);
+    }
+    Ok(cluster_id)
+}
+
+/// Readies a dir for use, before any of its logs is opened.
+fn ready(dir: &mut LogDir, state: &LogDirState, rng: &mut SeededRng) -> Result<(), LogError> {
+    if dir.meta().directory_id.is_none() {
+        dir.set_directory_id(Uuid::random(rng))?;
+    }
+    // R20: from here on a crash needs recovery, also one while recovering.
+    dir.mark_in_use()?;
+    take_back(dir, state.clean.is_some())
+}
+
+/// What the write-ahead file of a dir holds goes to its place.
+fn take_back(dir: &LogDir, clean: bool) -> Result<(), LogError> {
     let shown = dir.path().display();
     if clean {
         if dir.drop_write_ahead()? {

@@ -1,0 +1,179 @@
+//! Log dirs that fail, at the start or later, while the others go on.
+
+use super::*;
+use protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
+use server::StartError;
+
+const DIRS: [&str; 2] = ["/d1", "/d2"];
+/// Partitions of the topic `t`, over both log dirs.
+const PARTITIONS: i32 = 8;
+
+/// A node with two log dirs and a record in each partition of `t`, and which partitions are in the second one.
+fn with_two_dirs(disk: &FaultyMemDisk) -> (Driven, Vec<bool>) {
+    format(disk, &DIRS);
+    let mut driven = Driven::start(Arc::new(disk.clone()), &DIRS);
+    driven.create("t", PARTITIONS);
+    assert_eq!(driven.produce("t", PARTITIONS, -1), [0; PARTITIONS as usize]);
+    let on_second: Vec<bool> = (0..PARTITIONS).map(|index| is_in(disk, "/d2", "t", index)).collect();
+    assert!(on_second.contains(&true) && on_second.contains(&false), "{on_second:?}");
+    (driven, on_second)
+}
+
+fn is_in(disk: &dyn Disk, dir: &str, topic: &str, index: i32) -> bool {
+    disk.list(&Path::new(dir).join(format!("{topic}-{index}"))).is_ok()
+}
+
+fn stop(driven: Driven) {
+    let Driven { node, connection, .. } = driven;
+    drop(connection);
+    node.stop().expect("a clean stop");
+}
+
+/// The error code of each log dir.
+fn dir_codes(driven: &mut Driven) -> Vec<(String, i16)> {
+    let request = DescribeLogDirsRequest { topics: None, ..DescribeLogDirsRequest::default() };
+    driven.ask(4, &request, |response| {
+        response.results.iter().map(|result| (result.log_dir.to_string(), result.error_code)).collect()
+    })
+}
+
+/// What is wrong with the second log dir.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Damage {
+    IdentityUnreadable,
+    IdentityMalformed,
+    CheckpointMalformed,
+    WriteAheadUnreadable,
+}
+
+impl Damage {
+    const ALL: [Damage; 4] = [
+        Damage::IdentityUnreadable,
+        Damage::IdentityMalformed,
+        Damage::CheckpointMalformed,
+        Damage::WriteAheadUnreadable,
+    ];
+
+    /// Damages a log dir; a disk on which that is so, and what puts it right again.
+    fn strike(self, disk: &FaultyMemDisk, dir: &str) -> (Arc<OwnDisk>, impl FnOnce() + use<>) {
+        let own = own_disk(disk, "");
+        let path = Path::new(dir).join(match self {
+            Damage::IdentityUnreadable | Damage::IdentityMalformed => "meta.properties",
+            Damage::CheckpointMalformed => "recovery-point-offset-checkpoint",
+            Damage::WriteAheadUnreadable => WRITE_AHEAD_FILE,
+        });
+        let whole = disk.read(&path).expect("a read");
+        match self {
+            Damage::IdentityUnreadable | Damage::WriteAheadUnreadable => {
+                *own.unreadable.lock().expect("the path") = Some(path.clone());
+            }
+            Damage::IdentityMalformed | Damage::CheckpointMalformed => {
+                disk.replace(&path, b"\0\0\0\0").expect("a write");
+            }
+        }
+        let disk = disk.clone();
+        let repair = move || match whole {
+            Some(whole) => disk.replace(&path, &whole).expect("a write"),
+            None => disk.remove_file(&path).expect("a removal"),
+        };
+        (own, repair)
+    }
+}
+
+#[tokio::test]
+async fn a_log_dir_that_fails_at_the_start_is_offline_and_the_others_are_served() {
+    for (damage, clean) in Damage::ALL.into_iter().flat_map(|damage| [(damage, false), (damage, true)]) {
+        if damage == Damage::WriteAheadUnreadable && clean {
+            continue;
+        }
+        let disk = FaultyMemDisk::new(1);
+        let (driven, on_second) = with_two_dirs(&disk);
+        let disk = if clean {
+            stop(driven);
+            disk
+        } else {
+            drop(driven);
+            disk.crash()
+        };
+        let (own, repair) = damage.strike(&disk, "/d2");
+        let mut driven = Driven::start_seeded(Arc::clone(&own) as Arc<dyn Disk>, &DIRS, 6);
+        assert_eq!(driven.node.failed(), None, "{damage:?}: one of two log dirs is left");
+        driven.wait(2_000);
+        assert_eq!(dir_codes(&mut driven), [("/d1".to_owned(), 0), ("/d2".to_owned(), STORAGE_ERROR)], "{damage:?}");
+        for (code, is_lost) in driven.produce("t", PARTITIONS, -1).into_iter().zip(&on_second) {
+            assert_eq!(code, if *is_lost { STORAGE_ERROR } else { 0 }, "{damage:?}, clean: {clean}, {on_second:?}");
+        }
+        let made_anew =
+            (0..PARTITIONS).filter(|index| is_in(&disk, "/d1", "t", *index) && is_in(&disk, "/d2", "t", *index));
+        assert_eq!(made_anew.count(), 0, "{damage:?}");
+        driven.create("new", PARTITIONS);
+        assert_eq!(driven.produce("new", PARTITIONS, -1), [0; PARTITIONS as usize], "{damage:?}");
+        assert!((0..PARTITIONS).all(|index| is_in(&disk, "/d1", "new", index)), "{damage:?}");
+        driven.wait(2_000);
+        stop(driven);
+        repair();
+        let mut driven = Driven::start(Arc::new(disk), &DIRS);
+        let expected: Vec<_> = on_second.iter().map(|was_lost| (0, if *was_lost { 1 } else { 2 })).collect();
+        assert_eq!(driven.ends("t"), expected, "{damage:?}, clean: {clean}");
+        assert_eq!(driven.produce("t", PARTITIONS, -1), [0; PARTITIONS as usize], "{damage:?}: the dir is back");
+        assert_eq!(driven.produce("new", PARTITIONS, -1), [0; PARTITIONS as usize], "{damage:?}");
+    }
+}
+
+fn start(disk: Arc<dyn Disk>, dirs: &[&str]) -> Result<SteppedNode, StartError> {
+    SteppedNode::start(config(dirs, &[]), &environment(disk, &Arc::default()))
+}
+
+#[tokio::test]
+async fn a_node_does_not_start_without_its_metadata_dir() {
+    for damage in Damage::ALL {
+        let disk = FaultyMemDisk::new(1);
+        drop(with_two_dirs(&disk));
+        let disk = disk.crash();
+        let (own, repair) = damage.strike(&disk, "/d1");
+        let started = start(own, &DIRS);
+        assert!(matches!(started, Err(StartError::Log(_))), "{damage:?}: {:?}", started.err());
+        repair();
+        assert!(start(Arc::new(disk), &DIRS).is_ok(), "{damage:?}");
+    }
+}
+
+#[test]
+fn a_dir_that_is_not_formatted_or_another_nodes_or_in_use_is_a_mistake_and_no_failure() {
+    let disk = FaultyMemDisk::new(1);
+    format(&disk, &DIRS);
+    let store = |cluster_id: &str, node_id: i32| {
+        let meta = MetaProperties { cluster_id: cluster_id.into(), node_id, directory_id: Some(Uuid(9)) };
+        meta.store(&disk, Path::new("/d2")).expect("meta.properties");
+    };
+    let why = |disk: &FaultyMemDisk| start(Arc::new(disk.clone()), &DIRS).err().expect("no start").to_string();
+    store(CLUSTER_ID, 2);
+    assert_eq!(why(&disk), "/d2 belongs to node 2, this is node 1");
+    store("another", 1);
+    assert_eq!(why(&disk), "/d2 belongs to cluster another, another log dir to 4L6g3nShT-eMCtK--X86sw");
+    store(CLUSTER_ID, 1);
+    let lock = disk.lock(Path::new("/d2/.lock")).expect("a lock").expect("nobody has it");
+    assert_eq!(why(&disk), "another process uses the log dir /d2");
+    drop(lock);
+    disk.remove_file(Path::new("/d2/meta.properties")).expect("a removal");
+    assert_eq!(why(&disk), "the log dir /d2 is not formatted: run `thalweg storage format`");
+}
+
+#[test]
+fn healthz_and_the_metrics_tell_of_a_log_dir_that_failed_at_the_start() {
+    let disk = FaultyMemDisk::new(1);
+    format(&disk, &DIRS);
+    let (own, _) = Damage::IdentityUnreadable.strike(&disk, "/d2");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let config = config(&DIRS, &[("thalweg.metrics.listen", &free.to_string())]);
+    let environment = Environment { disk: own, network: Network::Sockets, ..Environment::real() };
+    let node = Node::start(config, environment).expect("the node starts");
+    assert_eq!(get(free, "/healthz").expect("the listener answers").1, "offline log dirs: /d2\n");
+    assert_eq!(get(free, "/readyz").expect("the listener answers").1, "ready\n");
+    let (_, metrics) = get(free, "/metrics").expect("the listener answers");
+    assert!(metrics.contains("\nthalweg_offline_log_dirs 1\n"), "{metrics}");
+    assert_eq!(node.failed(), None);
+    node.shutdown().expect("a clean stop");
+    assert!(disk.read(Path::new("/d1/.kafka_cleanshutdown")).expect("a read").is_some());
+    assert!(disk.read(Path::new("/d2/.kafka_cleanshutdown")).expect("a read").is_none());
+}
