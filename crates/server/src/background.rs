@@ -109,7 +109,7 @@ impl Background {
         for (at, handle) in self.broker.log_dirs.iter().enumerate().filter(|(_, handle)| !handle.is_offline()) {
             if let Err(error) = checkpoint(&self.broker, at, checkpoint_name::HIGH_WATERMARK) {
                 tracing::error!(%error, "a checkpoint could not be written");
-                handle.committer.break_with(&error);
+                handle.fail(&error);
             }
         }
     }

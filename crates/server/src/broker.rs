@@ -110,6 +110,7 @@ impl LogDirHandle {
         name: &str,
         make: impl FnOnce() -> OffsetCheckpoint,
     ) -> Result<OffsetCheckpoint, DiskError> {
+        self.write_ahead.check()?;
         let mut gone = self.gone.lock();
         let checkpoint = make();
         self.dir.store_checkpoint(name, &checkpoint)?;
@@ -131,6 +132,12 @@ impl LogDirHandle {
     /// Whose partitions are to fail with the dir.
     pub(crate) fn watch(&self, partitions: &Arc<Partitions>) {
         self.partitions.get_or_init(|| Arc::downgrade(partitions));
+    }
+
+    /// Something of the dir could not be made durable: from now on nothing of it is, and its committer takes it offline (R25).
+    pub(crate) fn fail(&self, error: &DiskError) {
+        self.write_ahead.fail(error);
+        self.committer.break_with(error);
     }
 
     /// Whether the dir has failed.

@@ -207,10 +207,6 @@ impl Committer {
 
     /// Tells the members of a round that was synced, or that it failed.
     pub(crate) fn finish(&self, round: Round, lost: &dyn Fn(&DiskError)) {
-        if round.error.is_none() {
-            let synced = round.dirty.iter().zip(&round.tickets);
-            synced.for_each(|(at, ticket)| round.members[*at].synced(ticket));
-        }
         let (broken, is_told) = {
             let mut queue = self.queue.lock();
             if let Some(error) = round.error {
@@ -219,7 +215,12 @@ impl Committer {
             let is_broken = queue.broken.is_some();
             (queue.broken.clone(), std::mem::replace(&mut queue.is_told, is_broken))
         };
-        let Some(error) = broken else { return };
+        // Also an error from elsewhere: what this round's syncs said after it cannot be trusted (R25).
+        let Some(error) = broken else {
+            let synced = round.dirty.iter().zip(&round.tickets);
+            synced.for_each(|(at, ticket)| round.members[*at].synced(ticket));
+            return;
+        };
         if !is_told {
             lost(&error);
         }

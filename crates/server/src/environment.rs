@@ -81,7 +81,7 @@ impl Environment {
         let seed = now ^ (u64::from(std::process::id()) << 32) ^ clock.nanos_of_start;
         Self {
             clock: Arc::new(clock),
-            disk: Arc::new(BoundedDisk::new(Arc::new(RealDisk), storage::segments_open_max())),
+            disk: Arc::new(BoundedDisk::new(Arc::new(RealDisk::new()), storage::segments_open_max())),
             network: Network::Sockets,
             workers: Arc::new(Threads),
             seed,

@@ -93,7 +93,7 @@ impl Flusher {
         }
         if let Err(error) = done {
             // R25: what failed to reach the disk is lost, and a second attempt would say otherwise.
-            handle.committer.break_with(&error);
+            handle.fail(&error);
         }
     }
 }
@@ -136,7 +136,8 @@ pub(crate) fn flush_logs(broker: &Broker, at: usize, closes: bool) -> Result<(),
 }
 
 fn flush_group(broker: &Broker, at: usize, group: &[Arc<Partition>], closes: bool) -> Result<(), DiskError> {
-    let (disk, root) = (broker.log_dirs[at].dir.disk().as_ref(), broker.log_dirs[at].dir.path());
+    let handle = &broker.log_dirs[at];
+    let (disk, root) = (handle.dir.disk().as_ref(), handle.dir.path());
     let (mut partitions, mut tickets): (Vec<Arc<Partition>>, Vec<_>) = (Vec::new(), Vec::new());
     for partition in group {
         if let Some(ticket) = partition.flush_ticket(closes)? {
@@ -148,5 +149,7 @@ fn flush_group(broker: &Broker, at: usize, group: &[Arc<Partition>], closes: boo
     let flushed = partitions.iter().zip(&tickets);
     flushed.clone().try_for_each(|(partition, ticket)| partition.name_flushed(ticket))?;
     storage::flush_names(disk, root, &tickets)?;
+    // A round beside this may have met an error first, which these syncs were then not told of.
+    handle.write_ahead.settle()?;
     flushed.clone().try_for_each(|(partition, ticket)| partition.on_flushed(ticket))
 }

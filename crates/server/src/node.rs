@@ -234,12 +234,16 @@ impl Node {
         self.broker.ready.store(false, Ordering::Release);
         self.stop_threads();
         fence(&self.broker)?;
-        for handle in self.broker.log_dirs.iter() {
-            handle.committer.close();
-            handle.flusher.close();
-        }
-        self.committers.drain(..).chain(self.flushers.drain(..)).for_each(join);
+        self.stop_syncing();
         close(&self.broker)
+    }
+
+    /// The flushers first: what fails in one is told by the committer.
+    fn stop_syncing(&mut self) {
+        self.broker.log_dirs.iter().for_each(|handle| handle.flusher.close());
+        self.flushers.drain(..).for_each(join);
+        self.broker.log_dirs.iter().for_each(|handle| handle.committer.close());
+        self.committers.drain(..).for_each(join);
     }
 
     fn stop_threads(&mut self) {
@@ -264,11 +268,7 @@ impl Drop for Node {
     /// A node that is dropped without [`Node::shutdown`] is left as after a crash, but without its threads.
     fn drop(&mut self) {
         self.stop_threads();
-        for handle in self.broker.log_dirs.iter() {
-            handle.committer.close();
-            handle.flusher.close();
-        }
-        self.committers.drain(..).chain(self.flushers.drain(..)).for_each(join);
+        self.stop_syncing();
     }
 }
 
@@ -309,7 +309,11 @@ fn close(broker: &Arc<Broker>) -> Result<(), StartError> {
     let broker_epoch = broker.epoch.load(Ordering::Acquire);
     for (at, (handle, is_clean)) in broker.log_dirs.iter().zip(is_clean).enumerate() {
         // A log that a crash left and that could not be opened since is not to be taken for closed.
-        if is_clean && !handle.is_offline() && !broker.partitions.has_unrecovered(at) {
+        if is_clean
+            && !handle.is_offline()
+            && handle.write_ahead.check().is_ok()
+            && !broker.partitions.has_unrecovered(at)
+        {
             for name in [checkpoint_name::RECOVERY_POINT, checkpoint_name::HIGH_WATERMARK, checkpoint_name::LOG_START] {
                 checkpoint(broker, at, name)?;
             }

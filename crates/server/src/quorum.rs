@@ -16,7 +16,7 @@ use raft::{Output, Quorum, QuorumStateVersion};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use storage::{Disk, DiskError, Log, SyncTicket};
+use storage::{Disk, DiskError, Log, SyncTicket, WriteAhead};
 use tokio::sync::watch;
 
 pub(crate) use load::{Loaded, load};
@@ -58,6 +58,8 @@ pub(crate) struct MetadataQuorum {
     inner: Mutex<Inner>,
     committed: watch::Sender<Offset>,
     committer: Arc<Committer>,
+    /// Of the metadata dir; the metadata log writes nothing into it, but its syncs count only while none has failed there.
+    write_ahead: Arc<WriteAhead>,
     node: NodeId,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -88,7 +90,14 @@ fn storage_refusal(error: &DiskError) -> Refusal {
 }
 
 impl MetadataQuorum {
-    pub(crate) fn new(loaded: Loaded, committer: Arc<Committer>, publisher: Publisher, now: Timestamp) -> Arc<Self> {
+    /// `committer` and `write_ahead` are the metadata dir's.
+    pub(crate) fn new(
+        loaded: Loaded,
+        committer: Arc<Committer>,
+        write_ahead: Arc<WriteAhead>,
+        publisher: Publisher,
+        now: Timestamp,
+    ) -> Arc<Self> {
         let inner = Inner {
             quorum: loaded.quorum,
             log: loaded.log,
@@ -113,6 +122,7 @@ impl MetadataQuorum {
             inner: Mutex::new(inner),
             committed: watch::Sender::new(Offset::ZERO),
             committer,
+            write_ahead,
             node: loaded.node,
             disk: loaded.disk,
             dir: loaded.dir,
@@ -169,6 +179,9 @@ impl MetadataQuorum {
         decide: impl FnOnce(&mut Controller, Offset) -> Result<Decision<R>, Refusal>,
     ) -> Result<R, Refusal> {
         let mut inner = self.inner.lock();
+        if let Some(error) = &inner.failed {
+            return Err(storage_refusal(error));
+        }
         let end = inner.quorum.log_end();
         let decision = decide(&mut inner.controller, end)?;
         let done = self.append(&mut inner, now, &decision.records).and_then(|()| self.sync(&mut inner));
@@ -237,7 +250,8 @@ impl MetadataQuorum {
     /// Makes everything appended durable, here and now.
     fn sync(&self, inner: &mut Inner) -> Result<(), DiskError> {
         if let Some(ticket) = inner.log.ticket()? {
-            storage::commit(self.disk.as_ref(), &self.dir, None, std::slice::from_ref(&ticket))?;
+            let write_ahead = Some(self.write_ahead.as_ref());
+            storage::commit(self.disk.as_ref(), &self.dir, write_ahead, std::slice::from_ref(&ticket))?;
             self.durable(inner, &ticket);
         }
         Ok(())
@@ -310,14 +324,15 @@ impl MetadataQuorum {
 
     /// Moves the recovery point up to the log's end.
     pub(crate) fn flush(&self) -> Result<(), DiskError> {
-        self.inner.lock().log.flush()
+        let mut inner = self.inner.lock();
+        self.write_ahead.in_round(|| inner.log.flush())
     }
 
     /// Closes the log.
     pub(crate) fn close(&self) -> Result<(), DiskError> {
         let mut inner = self.inner.lock();
         self.sync(&mut inner)?;
-        inner.log.close()
+        self.write_ahead.in_round(|| inner.log.close())
     }
 }
 

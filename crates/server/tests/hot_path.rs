@@ -62,17 +62,19 @@ impl DiskFileWrapper for CountingFile {
     }
 }
 
+static SYSTEM: RealDisk = RealDisk::new();
+
 impl DiskWrapper for CountingDisk {
     fn target(&self) -> &dyn Disk {
-        &RealDisk
+        &SYSTEM
     }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(CountingFile { inner: RealDisk.open(path, mode)?, calls: Arc::clone(&self.calls) }))
+        Ok(Arc::new(CountingFile { inner: SYSTEM.open(path, mode)?, calls: Arc::clone(&self.calls) }))
     }
     fn file_len(&self, path: &Path) -> io::Result<u64> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        RealDisk.file_len(path)
+        SYSTEM.file_len(path)
     }
 }
 

@@ -96,13 +96,15 @@ impl DiskFileWrapper for CountingFile {
     }
 }
 
+static SYSTEM: RealDisk = RealDisk::new();
+
 impl DiskWrapper for CountingDisk {
     fn target(&self) -> &dyn Disk {
-        &RealDisk
+        &SYSTEM
     }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         add(&self.0.open);
-        let inner = RealDisk.open(path, mode)?;
+        let inner = SYSTEM.open(path, mode)?;
         let files = self.0.files.fetch_add(1, Ordering::Relaxed) + 1;
         self.0.files_max.fetch_max(files, Ordering::Relaxed);
         let is_of_metadata = path.to_string_lossy().contains("__cluster_metadata");
@@ -111,35 +113,35 @@ impl DiskWrapper for CountingDisk {
     }
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         add(&self.0.names);
-        RealDisk.create_dir(path)
+        SYSTEM.create_dir(path)
     }
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         add(&self.0.names);
-        RealDisk.list(path)
+        SYSTEM.list(path)
     }
     fn names(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
         add(&self.0.names);
-        RealDisk.names(path)
+        SYSTEM.names(path)
     }
     fn file_len(&self, path: &Path) -> io::Result<u64> {
         add(&self.0.names);
-        RealDisk.file_len(path)
+        SYSTEM.file_len(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         add(&self.0.names);
-        RealDisk.rename(from, to)
+        SYSTEM.rename(from, to)
     }
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         add(&self.0.names);
-        RealDisk.remove_file(path)
+        SYSTEM.remove_file(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         add(&self.0.syncs);
-        RealDisk.sync_dir(path)
+        SYSTEM.sync_dir(path)
     }
     fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
         add(&self.0.syncs);
-        RealDisk.sync_filesystem(path)
+        SYSTEM.sync_filesystem(path)
     }
 }
 

@@ -28,6 +28,9 @@ use storage::{
     Disk, DiskFile, DiskFileWrapper, DiskWrapper, FaultyMemDisk, MetaProperties, OpenMode, WRITE_AHEAD_FILE,
 };
 
+#[path = "recovery/failed_syncs.rs"]
+mod failed_syncs;
+
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 /// `KAFKA_STORAGE_ERROR`.
 const STORAGE_ERROR: i16 = 56;

@@ -97,8 +97,22 @@ pub enum Committed {
 /// Makes all of `tickets` durable. `root` is the log dir that they belong to.
 ///
 /// # Errors
-/// The first disk error. It must not be retried: the next sync would succeed without the lost pages (R25).
+/// The first disk error of the log dir, in this round or anywhere else as far as its `write_ahead` was told. It must not be retried: the
+/// next sync would succeed without the lost pages (R25).
 pub fn commit(
+    disk: &dyn Disk,
+    root: &Path,
+    write_ahead: Option<&WriteAhead>,
+    tickets: &[SyncTicket],
+) -> Result<Committed, DiskError> {
+    let round = || make_durable(disk, root, write_ahead, tickets);
+    match write_ahead {
+        Some(write_ahead) => write_ahead.in_round(round),
+        None => round(),
+    }
+}
+
+fn make_durable(
     disk: &dyn Disk,
     root: &Path,
     write_ahead: Option<&WriteAhead>,

@@ -161,6 +161,7 @@ impl LogDir {
         let lock_path = path.join(LOCK);
         let lock = disk.lock(&lock_path).map_err(DiskError::on("lock", &lock_path))?;
         let lock = Some(lock.ok_or_else(|| LogError::InUse(path.to_owned()))?);
+        disk.watch_filesystem(path).map_err(DiskError::on("open", path))?;
         let checkpoint = |name: &str| OffsetCheckpoint::load(disk.as_ref(), &path.join(name));
         let mut state = LogDirState {
             clean: read_clean(disk.as_ref(), path)?,

@@ -173,6 +173,15 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// Those of the system.
     fn sync_filesystem(&self, path: &Path) -> io::Result<()>;
+    /// From here on [`Disk::sync_filesystem`] with this folder tells of every write that failed. Without it, one that somebody else was told of is
+    /// passed over, as for a file that is opened after the error (errseq). For a folder that another log dir shares its file system with.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn watch_filesystem(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Ok(())
+    }
     /// The room on the folder's file system.
     ///
     /// # Errors

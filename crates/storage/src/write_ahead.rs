@@ -14,6 +14,9 @@
 //! Invariants: a durable byte of a log is in its segment, synced, or in a block of a generation that the control says is live; a block
 //! is written only once those before it are durable, so only the last of an area can be torn; no sector that holds a durable byte is
 //! written again before its generation is retired. It does not know batches or offsets but for a segment's name.
+//!
+//! It also keeps the log dir's first failed sync, for all who sync there: a sync after it, of the same file by another descriptor above
+//! all, succeeds without the lost pages (R25), so what it says counts only while nothing has failed.
 
 mod block;
 mod live;
@@ -68,6 +71,8 @@ pub struct WriteAhead {
     inner: Mutex<Inner>,
     /// Held while segments are synced: one at a time.
     retiring: Mutex<()>,
+    /// Held while a round syncs, until its error is noted.
+    rounds: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -144,7 +149,14 @@ impl WriteAhead {
             buffer: Vec::new(),
             failed: None,
         };
-        Self { disk, root: root.to_owned(), area_bytes, inner: Mutex::new(inner), retiring: Mutex::new(()) }
+        Self {
+            disk,
+            root: root.to_owned(),
+            area_bytes,
+            inner: Mutex::new(inner),
+            retiring: Mutex::new(()),
+            rounds: Mutex::new(()),
+        }
     }
 
     /// A poisoned lock only says that a thread has panicked; what it left is refused by its log dir's error.
@@ -166,6 +178,44 @@ impl WriteAhead {
         if let Err(error) = &done {
             inner.failed = Some(error.clone());
         }
+        done
+    }
+
+    /// A sync in the log dir has failed: nothing is taken or synced here any more.
+    pub fn fail(&self, error: &DiskError) {
+        self.lock().failed.get_or_insert_with(|| error.clone());
+    }
+
+    /// Whether every sync so far has succeeded.
+    ///
+    /// # Errors
+    /// The first that has not.
+    pub fn check(&self) -> Result<(), DiskError> {
+        self.lock().failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// As [`WriteAhead::check`], once the round that syncs at the moment has said what came of it: who has synced beside it asks so whether
+    /// the sync was true.
+    ///
+    /// # Errors
+    /// As [`WriteAhead::check`].
+    pub fn settle(&self) -> Result<(), DiskError> {
+        drop(self.rounds.lock().unwrap_or_else(PoisonError::into_inner));
+        self.check()
+    }
+
+    /// Does `sync`, the syncs of a round, unless one has failed before. An error is kept, and one that came elsewhere meanwhile is its, too.
+    ///
+    /// # Errors
+    /// That of `sync`, and as [`WriteAhead::check`].
+    pub fn in_round<T>(&self, sync: impl FnOnce() -> Result<T, DiskError>) -> Result<T, DiskError> {
+        let _under_way = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check()?;
+        let done = sync();
+        if let Err(error) = &done {
+            self.fail(error);
+        }
+        self.check()?;
         done
     }
 
@@ -320,7 +370,7 @@ impl WriteAhead {
             Ok(Some(found))
         })?;
         let Some((generation, segments)) = begun else { return Ok(false) };
-        let synced = self.sync_segments(&segments);
+        let synced = self.sync_segments(&segments).and_then(|()| self.settle());
         self.unless_failed(|this, inner| {
             synced?;
             // A cut may have retired everything meanwhile.

@@ -43,7 +43,7 @@ fn a_warm_log_appends_and_reads_without_an_allocation_each() {
         builder.append(&record);
     }
     let batch = builder.build();
-    let mut log = Log::create(Arc::new(RealDisk), options).unwrap();
+    let mut log = Log::create(Arc::new(RealDisk::new()), options).unwrap();
     append(&mut log, &batch, ROUNDS);
     let appending = allocations(|| append(&mut log, &batch, ROUNDS));
     let reading = allocations(|| {

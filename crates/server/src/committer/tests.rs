@@ -77,6 +77,18 @@ fn r25_a_failed_sync_is_never_retried() {
 }
 
 #[test]
+fn r25_a_round_whose_log_dir_fails_elsewhere_meanwhile_confirms_nothing() {
+    let (committer, member) = (Committer::new(Arc::new(ManualClock::default())), Arc::new(Member::default()));
+    committer.enqueue(Arc::clone(&member) as Arc<dyn Commit>);
+    let mut round = committer.begin().expect("somebody is queued");
+    committer.break_with(&broken());
+    round.sync(&|_| Ok(()));
+    let told = Mutex::new(0);
+    committer.finish(round, &|_| *told.lock() += 1);
+    assert_eq!((*told.lock(), member.seen.lock().clone()), (1, vec!["ticket", "failed"]));
+}
+
+#[test]
 fn r21_a_write_that_failed_ends_all_commits_of_its_log_dir() {
     let (committer, member) = (Committer::new(Arc::new(ManualClock::default())), Arc::new(Member::default()));
     committer.break_with(&broken());

@@ -113,8 +113,9 @@ fn assemble(
     ));
     let publisher = publisher(config, environment, &partitions, &groups, &image, &quotas);
     let metadata_dir = dirs.handles.iter().find(|handle| handle.dir.path() == config.metadata_log_dir);
-    let committer = Arc::clone(&metadata_dir.expect("the metadata dir is one of the node's").committer);
-    let quorum = MetadataQuorum::new(loaded, committer, publisher, clock.wall());
+    let metadata_dir = metadata_dir.expect("the metadata dir is one of the node's");
+    let (committer, write_ahead) = (Arc::clone(&metadata_dir.committer), Arc::clone(&metadata_dir.write_ahead));
+    let quorum = MetadataQuorum::new(loaded, committer, write_ahead, publisher, clock.wall());
     quorum.activate(clock.wall(), &bootstrap)?;
     partitions.put_strays_aside();
     let request_memory = RequestMemory::new(config.request_memory_bytes);

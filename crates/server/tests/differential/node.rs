@@ -101,9 +101,9 @@ pub(crate) fn format(folder: &Path) {
         let level = FeatureLevelRecord { name: name.into(), feature_level, ..FeatureLevelRecord::default() };
         writer.append(&MetadataRecord::FeatureLevel(level).encode_frame(0).expect("a record"));
     }
-    RealDisk
+    RealDisk::new()
         .replace(&metadata_dir.join(SnapshotId::BOOTSTRAP.file_name()), &writer.finish())
         .expect("the bootstrap snapshot");
     let meta = MetaProperties { cluster_id: CLUSTER_ID.into(), node_id: 1, directory_id: Some(directory_id) };
-    meta.store(&RealDisk, folder).expect("meta.properties");
+    meta.store(&RealDisk::new(), folder).expect("meta.properties");
 }

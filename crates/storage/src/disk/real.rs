@@ -6,13 +6,14 @@ use super::{Disk, DiskFile, DiskLock, Entry, OpenMode, Space, slices};
 use rustix::fs::Advice;
 use rustix::io::ReadWriteFlags;
 use rustix::process::{Resource, Rlimit};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Page-cache writes much larger than this cost up to ten times the CPU on virtual machines.
 const WRITE_SLICE: usize = 64 * 1024;
@@ -42,8 +43,28 @@ pub fn segments_open_max() -> usize {
 }
 
 /// The system's file system.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RealDisk;
+#[derive(Debug, Default)]
+pub struct RealDisk {
+    /// By folder: a descriptor from before the first write, through which its file system is synced.
+    watched: Mutex<BTreeMap<PathBuf, Arc<File>>>,
+}
+
+impl RealDisk {
+    /// The system's file system, without any folder that is watched.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { watched: Mutex::new(BTreeMap::new()) }
+    }
+
+    fn descriptor(&self, path: &Path) -> io::Result<Arc<File>> {
+        // A poisoned lock only says that a thread has panicked: the map is whole at every moment.
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        match watched.get(path) {
+            Some(file) => Ok(Arc::clone(file)),
+            None => Ok(Arc::new(File::open(path)?)),
+        }
+    }
+}
 
 #[derive(Debug)]
 struct RealFile(File);
@@ -230,7 +251,13 @@ impl Disk for RealDisk {
     }
 
     fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(File::open(path)?)?)
+        Ok(rustix::fs::syncfs(self.descriptor(path)?)?)
+    }
+
+    fn watch_filesystem(&self, path: &Path) -> io::Result<()> {
+        let file = Arc::new(File::open(path)?);
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), file);
+        Ok(())
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

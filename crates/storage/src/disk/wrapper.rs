@@ -60,6 +60,10 @@ pub trait DiskWrapper: Send + Sync + Debug {
         self.target().sync_filesystem(path)
     }
     /// By default the target's.
+    fn watch_filesystem(&self, path: &Path) -> io::Result<()> {
+        self.target().watch_filesystem(path)
+    }
+    /// By default the target's.
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.target().space(path)
     }
@@ -102,6 +106,9 @@ impl<T: DiskWrapper> Disk for T {
     }
     fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
         DiskWrapper::sync_filesystem(self, path)
+    }
+    fn watch_filesystem(&self, path: &Path) -> io::Result<()> {
+        DiskWrapper::watch_filesystem(self, path)
     }
     fn space(&self, path: &Path) -> io::Result<Space> {
         DiskWrapper::space(self, path)

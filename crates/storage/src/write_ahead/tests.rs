@@ -256,3 +256,39 @@ fn replay_takes_any_bytes() {
         drop(super::replay::replay_checked(&disk, Path::new("/d"), false));
     }
 }
+
+#[test]
+fn r25_what_a_failed_sync_of_a_segment_may_have_lost_is_not_retired() {
+    for seed in 0..50 {
+        let disk = FaultyMemDisk::new(seed);
+        let (write_ahead, mut logs) = logs(&disk, 5);
+        append(&mut logs, 10);
+        assert_eq!(round(&disk, &write_ahead, &mut logs).unwrap(), Committed::WriteAhead);
+        append(&mut logs[..1], 10);
+        disk.inject(DiskFault::Sync, 0);
+        round(&disk, &write_ahead, &mut logs[..1]).unwrap_err();
+        // The segments would be opened again for it, and synced without a word.
+        write_ahead.retire().unwrap_err();
+        write_ahead.settle().unwrap_err();
+        drop(logs);
+        let after = disk.crash();
+        replay(&after, Path::new("/d")).unwrap();
+        let dir = Path::new("/d").join("t-0");
+        let (log, _) = Log::open(Arc::new(after), options(dir, Offset::ZERO, false)).unwrap();
+        assert!(log.log_end() >= Offset(1), "seed {seed}: what was confirmed is lost");
+    }
+}
+
+#[test]
+fn r25_a_sync_that_failed_elsewhere_meanwhile_is_the_rounds_failure() {
+    let disk = FaultyMemDisk::new(1);
+    let (write_ahead, mut logs) = logs(&disk, 1);
+    append(&mut logs, 10);
+    let error = crate::DiskError::on("sync", Path::new("/d"))(std::io::Error::other("input/output error"));
+    let done = write_ahead.in_round(|| {
+        write_ahead.fail(&error);
+        Ok(())
+    });
+    assert!(done.is_err());
+    assert!(round(&disk, &write_ahead, &mut logs).is_err(), "and of every one after it");
+}

@@ -81,7 +81,7 @@ pub(crate) fn format_empty(config: &NodeConfig) -> Result<bool, Failure> {
         if !dir.exists() {
             continue;
         }
-        if MetaProperties::load(&RealDisk, dir).map_err(Failure::said)?.is_some() {
+        if MetaProperties::load(&RealDisk::new(), dir).map_err(Failure::said)?.is_some() {
             formatted += 1;
         } else if std::fs::read_dir(dir).map_err(super::on(dir))?.next().is_some() {
             let what =
@@ -133,7 +133,7 @@ impl Formatting<'_> {
             // Last, because it is what makes the dir count as formatted.
             let cluster_id = self.cluster_id.to_string();
             let meta = MetaProperties { cluster_id, node_id, directory_id: Some(directory_id) };
-            meta.store(&RealDisk, dir).map_err(Failure::said)?;
+            meta.store(&RealDisk::new(), dir).map_err(Failure::said)?;
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ fn unformatted(
     let mut empty = Vec::new();
     for dir in dirs {
         let Some(meta) =
-            (if dir.exists() { MetaProperties::load(&RealDisk, dir).map_err(Failure::said)? } else { None })
+            (if dir.exists() { MetaProperties::load(&RealDisk::new(), dir).map_err(Failure::said)? } else { None })
         else {
             empty.push(dir.clone());
             continue;
@@ -324,10 +324,10 @@ fn write_bootstrap(dir: &Path, levels: &BTreeMap<String, i16>, voters: Option<&V
         }
     }
     let folder = dir.join(METADATA_DIR);
-    RealDisk.create_dir(&folder).map_err(super::on(&folder))?;
+    RealDisk::new().create_dir(&folder).map_err(super::on(&folder))?;
     let path = folder.join(id.file_name());
-    RealDisk.replace(&path, &writer.finish()).map_err(super::on(&path))?;
-    RealDisk.sync_dir(dir).map_err(super::on(dir))
+    RealDisk::new().replace(&path, &writer.finish()).map_err(super::on(&path))?;
+    RealDisk::new().sync_dir(dir).map_err(super::on(dir))
 }
 
 /// Randomness for ids that no two clusters may share.

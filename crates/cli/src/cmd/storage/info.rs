@@ -53,7 +53,7 @@ pub(super) fn run(config: Option<&Path>, dir: Option<&Path>, format: Format) -> 
 }
 
 fn look(path: &Path) -> Result<Dir, Failure> {
-    let meta = MetaProperties::load(&RealDisk, path).map_err(Failure::said)?;
+    let meta = MetaProperties::load(&RealDisk::new(), path).map_err(Failure::said)?;
     let mut dir = Dir {
         path: path.to_owned(),
         meta,

@@ -6,8 +6,8 @@ use std::os::fd::AsFd;
 #[test]
 fn what_the_page_cache_let_go_is_noticed_and_brought_back() {
     let folder = std::env::temp_dir().join(format!("thalweg-cold-{}", std::process::id()));
-    RealDisk.create_dir(&folder).unwrap();
-    let file = RealDisk.open(&folder.join("f"), OpenMode::Write).unwrap();
+    RealDisk::new().create_dir(&folder).unwrap();
+    let file = RealDisk::new().open(&folder.join("f"), OpenMode::Write).unwrap();
     let bytes = vec![7; 5 * PROBE_BYTES + 77];
     file.write_all_at(&[&bytes], 0).unwrap();
     assert!(file.is_in_memory(0, bytes.len()), "just written");
@@ -20,6 +20,19 @@ fn what_the_page_cache_let_go_is_noticed_and_brought_back() {
     assert!(file.is_in_memory(0, bytes.len()));
     file.drop_behind(0, bytes.len());
     assert_eq!(was_cold, !file.is_in_memory(0, bytes.len()), "dropped behind");
-    RealDisk.remove_dir_all(&folder).unwrap();
+    RealDisk::new().remove_dir_all(&folder).unwrap();
     eprintln!("the system told what was cold: {was_cold}");
+}
+
+#[test]
+fn a_watched_file_system_is_synced_by_the_descriptor_from_before() {
+    let folder = std::env::temp_dir().join(format!("thalweg-watched-{}", std::process::id()));
+    let (disk, moved) = (RealDisk::new(), folder.with_extension("moved"));
+    disk.create_dir(&folder).unwrap();
+    disk.watch_filesystem(&folder).unwrap();
+    // Only who has kept a descriptor finds the folder now.
+    disk.rename(&folder, &moved).unwrap();
+    disk.sync_filesystem(&folder).unwrap();
+    RealDisk::new().sync_filesystem(&folder).unwrap_err();
+    disk.remove_dir_all(&moved).unwrap();
 }

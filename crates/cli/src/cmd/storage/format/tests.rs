@@ -57,7 +57,8 @@ fn sentence(result: Result<(), Failure>) -> String {
 fn a_standalone_controller_gets_kafkas_files() {
     let scratch = Scratch::new("standalone");
     run(&args(scratch.properties(BOOTSTRAP_SERVERS))).expect("formats");
-    let meta = |dir: &str| MetaProperties::load(&RealDisk, &scratch.0.join(dir)).expect("reads").expect("is formatted");
+    let meta =
+        |dir: &str| MetaProperties::load(&RealDisk::new(), &scratch.0.join(dir)).expect("reads").expect("is formatted");
     let (a, b) = (meta("a"), meta("b"));
     assert_eq!((a.cluster_id.as_str(), a.node_id), (CLUSTER, 7));
     assert_ne!(a.directory_id, b.directory_id);
