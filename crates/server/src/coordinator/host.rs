@@ -106,6 +106,8 @@ impl<M: Hosted> Host<M> {
                 M::coordinator_metrics(&self.metrics).load_seconds.observe(took);
                 let mut inner = self.inner.lock();
                 if matches!(inner.phase, Phase::Loading) {
+                    // Again: while it was loading, nobody was told that it has moved.
+                    shard.on_high_watermark(self.partition.high_watermark());
                     inner.phase = Phase::Open(shard);
                 }
                 let released = self.pump(&mut inner, now);
