@@ -22,6 +22,12 @@ impl Uuid {
     /// Directory id of a replica on a directory that went offline (KIP-858, `DirectoryId.LOST`).
     pub const LOST_DIR: Uuid = Uuid(1);
 
+    /// Whether the id of a directory names none: the first 100 are reserved (KIP-858).
+    #[must_use]
+    pub const fn is_reserved_dir(self) -> bool {
+        self.0 < 100
+    }
+
     /// A random (version 4) id that is none of Kafka's reserved ones (the first 100) and whose text does not begin with `-`,
     /// which command lines would take for an option.
     #[must_use]

@@ -156,7 +156,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("log.cleanup.policy", "`cleanup.policy` of topics that do not say."),
     ("log.dir", "The one dir for logs, when `log.dirs` is not set."),
     ("log.dir.failure.timeout.ms", "A broker that cannot tell the controller of a failed log dir for so many ms stops."),
-    ("log.dirs", "The dirs for logs, between commas. One that fails goes offline without the others."),
+    ("log.dirs", "The dirs for logs, between commas. One that fails goes offline without the others; the partitions of one that is left out are offline until it is back."),
     ("log.durability", "`durability` of topics that do not say."),
     ("log.flush.interval.messages", "`flush.messages` of topics that do not say."),
     ("log.flush.interval.ms", "`flush.ms` of topics that do not say."),

@@ -5,6 +5,7 @@
 
 mod brokers;
 mod configs;
+mod directories;
 mod dynamic;
 mod features;
 mod placement;
@@ -43,6 +44,17 @@ impl<R> Decision<R> {
     pub fn only(reply: R) -> Self {
         Self { records: Vec::new(), reply }
     }
+}
+
+/// The log dir that a replica is in, by its broker's word (KIP-858).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The topic's id.
+    pub topic: Uuid,
+    /// The partition's index.
+    pub partition: i32,
+    /// The log dir's id; [`Uuid::LOST_DIR`] when it is not known, and not here.
+    pub directory: Uuid,
 }
 
 /// The settings of a controller.

@@ -1,6 +1,6 @@
 mod refusals;
 
-use crate::{Controller, Decision, Settings};
+use crate::{Assignment, Controller, Decision, Settings};
 use base::{BrokerEpoch, ErrorCode, LeaderEpoch, Monotonic, NodeId, SeededRng, Uuid};
 use protocol::messages::broker_registration_request::{BrokerRegistrationRequest, Feature, Listener};
 use protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
@@ -337,4 +337,41 @@ fn replaying_the_log_gives_the_same_state() {
     let mut fresh = Controller::new(settings, SeededRng::new(9));
     rig.log.iter().for_each(|(record, _)| fresh.apply(record));
     assert_eq!(fresh.image(), rig.controller.image());
+}
+
+#[test]
+fn the_log_dirs_of_replicas_are_noted_as_kafka_notes_them() {
+    let mut rig = Rig::new(1);
+    let mut request = registration(2);
+    request.log_dirs = vec![Uuid(6_001), Uuid(6_002)];
+    let decision = rig.controller.register_broker(Monotonic(0), &request, 50).unwrap();
+    let epoch = rig.commit(decision);
+    let decision = rig.controller.heartbeat(Monotonic(0), NodeId(2), epoch).unwrap();
+    rig.commit(decision);
+    assert_eq!(rig.create(topic("t", 1, 2)).0, ErrorCode::None);
+    let made = rig.controller.image().topics().by_name("t").unwrap();
+    let (id, partition) = (made.id(), made.partition(0).unwrap());
+    assert_eq!(partition.directory_of(NodeId(2)), Uuid::UNASSIGNED_DIR, "with several the broker chooses");
+    let (leader, leader_epoch) = (partition.leader, partition.leader_epoch);
+    let assigned = |partition, directory| Assignment { topic: id, partition, directory };
+    let some =
+        [assigned(0, Uuid(6_002)), assigned(1, Uuid(6_002)), Assignment { topic: Uuid(77), ..assigned(0, Uuid(1)) }];
+    let decision = rig.controller.assign_directories(NodeId(2), &some);
+    assert_eq!(decision.records.len(), 1, "what does not exist is passed by");
+    assert_eq!(decision.records[0].1, 2, "the version of PartitionChangeRecord at 4.4");
+    rig.commit(decision);
+    let partition = rig.controller.image().topics().by_id(id).unwrap().partition(0).unwrap().clone();
+    assert_eq!(partition.directory_of(NodeId(1)), Uuid(5_001));
+    assert_eq!(partition.directory_of(NodeId(2)), Uuid(6_002));
+    assert_eq!((partition.leader, partition.leader_epoch), (leader, leader_epoch));
+    assert!(rig.controller.image().offline_replicas(&partition).is_empty());
+    assert!(rig.controller.assign_directories(NodeId(2), &some).records.is_empty(), "it is so already");
+    assert!(rig.controller.assign_directories(NodeId(3), &some).records.is_empty(), "no replica of it");
+    // The broker comes back without the log dir.
+    request.log_dirs = vec![Uuid(6_001)];
+    let decision = rig.controller.register_broker(Monotonic(i64::MAX as u64), &request, 60).unwrap();
+    let epoch = rig.commit(decision);
+    let decision = rig.controller.heartbeat(Monotonic(0), NodeId(2), epoch).unwrap();
+    rig.commit(decision);
+    assert_eq!(rig.controller.image().offline_replicas(&partition), [NodeId(2)]);
 }

@@ -162,14 +162,20 @@ impl MetadataImage {
         &self.topics
     }
 
-    /// The replicas of a partition that are not alive, or whose log dir is lost.
+    /// The replicas of a partition that are not alive, or whose log dir is none that their broker has.
     #[must_use]
     pub fn offline_replicas(&self, partition: &PartitionRegistration) -> Vec<NodeId> {
-        let is_offline = |(at, node): (usize, &NodeId)| {
-            let lost = partition.directories.get(at).is_some_and(|dir| *dir == Uuid::LOST_DIR);
-            (lost || !self.is_alive(*node)).then_some(*node)
+        let has_dir = |node: NodeId| {
+            let (directory, broker) = (partition.directory_of(node), self.broker(node));
+            let log_dirs = broker.map(|broker| broker.record.log_dirs.as_slice()).unwrap_or_default();
+            match directory {
+                Uuid::LOST_DIR => false,
+                // A broker that registered below metadata.version 3.7-IV2 has said nothing of its log dirs.
+                other => other.is_reserved_dir() || log_dirs.is_empty() || log_dirs.contains(&other),
+            }
         };
-        partition.replicas.iter().enumerate().filter_map(is_offline).collect()
+        let replicas = partition.replicas.iter().copied();
+        replicas.filter(|node| !self.is_alive(*node) || !has_dir(*node)).collect()
     }
 
     /// The configs that are set for a resource, in order of name.

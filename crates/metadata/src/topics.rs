@@ -31,6 +31,15 @@ pub struct PartitionRegistration {
     pub partition_epoch: i32,
 }
 
+impl PartitionRegistration {
+    /// The log dir of the replica on `node`; [`Uuid::UNASSIGNED_DIR`] where there is none, or nobody has said.
+    #[must_use]
+    pub fn directory_of(&self, node: NodeId) -> Uuid {
+        let at = self.replicas.iter().position(|replica| *replica == node);
+        at.and_then(|at| self.directories.get(at)).copied().unwrap_or(Uuid::UNASSIGNED_DIR)
+    }
+}
+
 /// A topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicImage {

@@ -3,7 +3,7 @@
 
 use crate::broker::{Broker, LogDirHandle};
 use base::{BrokerEpoch, Monotonic, Offset, Timestamp, TopicPartition};
-use controller::Decision;
+use controller::{Controller, Decision};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +18,9 @@ const RETIRE_INTERVAL_MS: i64 = 5_000;
 
 /// How often memory that was free for a while is given back. The allocator does so only while it is asked for more.
 const RELEASE_INTERVAL_MS: i64 = 2_000;
+
+/// Replicas that the controller is told the log dirs of at once: their records share a batch.
+pub(crate) const ASSIGNED_AT_ONCE: usize = 4_096;
 
 /// Work that is due at a time, and again an interval later.
 struct Every {
@@ -76,6 +79,7 @@ impl Background {
         if self.heartbeat.is_due(now) {
             self.beat(now, wall);
         }
+        self.assign(wall);
         if self.no_op.is_due(now) {
             let said = self
                 .broker
@@ -119,6 +123,17 @@ impl Background {
         let beaten = self.broker.quorum.submit(wall, |controller, _| controller.heartbeat(now, node, epoch));
         if let Err(refusal) = beaten {
             tracing::error!(%refusal, "the controller refused a heartbeat");
+        }
+    }
+
+    /// Tells the controller where new partitions are, so that none is made anew when its log dir is not here at a later start.
+    fn assign(&self, wall: Timestamp) {
+        for some in self.broker.partitions.take_assignments().chunks(ASSIGNED_AT_ONCE) {
+            let node = self.broker.node_id;
+            let decide = |controller: &mut Controller, _| Ok(controller.assign_directories(node, some));
+            if let Err(refusal) = self.broker.quorum.submit(wall, decide) {
+                tracing::error!(%refusal, "the metadata log takes nothing more");
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The partitions of this node, and how they follow the metadata: made, elected, reconfigured, removed.
 
 mod ahead;
+mod places;
 
 use crate::broker::LogDirHandle;
 use crate::committer::Commit;
@@ -8,6 +9,7 @@ use crate::node::PartitionView;
 use crate::partition::{InSync, Partition, log_config};
 use base::{NodeId, Offset, SeededRng, TopicPartition, Uuid};
 use config::{Durability, NodeConfig, TopicConfig};
+use controller::Assignment;
 use metadata::{Changes, MetadataImage, PartitionRegistration, TopicImage};
 use parking_lot::{Mutex, RwLock};
 use replication::Leader;
@@ -18,6 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use storage::{LeftOut, Log, LogConfig, LogError, LogOptions};
 
 pub(crate) use ahead::Ahead;
+pub(crate) use places::Folders;
+use places::{Away, tell_away};
 
 /// A partition's folder that was found at start.
 #[derive(Clone, Debug)]
@@ -64,13 +68,16 @@ pub(crate) struct Partitions {
     by_id: RwLock<BTreeMap<(Uuid, i32), Arc<Partition>>>,
     /// Folders that no partition has been opened from yet.
     found: Mutex<BTreeMap<TopicPartition, Found>>,
+    /// Of folders of one name in several log dirs, those that are not in `found`.
+    twins: Mutex<Vec<(TopicPartition, Found)>>,
+    /// While a start opens what it finds: whether a log dir of the last start is not here, or has failed.
+    dirs_gone: AtomicBool,
+    /// Partitions in log dirs that are not here, with their topics. They are not made anew.
+    away: Mutex<BTreeMap<TopicPartition, Uuid>>,
+    /// Where partitions are that the metadata does not have there, for the controller. One of each partition that was opened since.
+    assignments: Mutex<Vec<Assignment>>,
     /// Logs that were opened ahead of their partitions.
     ahead: Ahead,
-    /// Until the metadata that was there at the start is published: what it names is not new.
-    is_starting: AtomicBool,
-    /// Partitions without a folder that are not new: they are in a log dir that has failed. Made anew elsewhere they would hide what is
-    /// there. Each is one of the metadata's.
-    lost: Mutex<BTreeSet<(Uuid, i32)>>,
     /// Folders whose logs could not be opened, with their topic and what the checkpoints say of them. They are not touched again.
     unopened: Mutex<BTreeMap<TopicPartition, (Uuid, Found)>>,
     rng: Mutex<SeededRng>,
@@ -82,7 +89,7 @@ impl Partitions {
     pub(crate) fn new(
         config: &NodeConfig,
         dirs: Arc<Vec<LogDirHandle>>,
-        found: BTreeMap<TopicPartition, Found>,
+        found: Folders,
         ahead: Ahead,
         left_out: LeftOut,
         rng: SeededRng,
@@ -92,10 +99,12 @@ impl Partitions {
             left_out,
             dirs,
             by_id: RwLock::new(BTreeMap::new()),
-            found: Mutex::new(found),
+            found: Mutex::new(found.first),
+            twins: Mutex::new(found.more),
+            dirs_gone: AtomicBool::new(false),
+            away: Mutex::default(),
+            assignments: Mutex::default(),
             ahead,
-            is_starting: AtomicBool::new(true),
-            lost: Mutex::default(),
             unopened: Mutex::default(),
             rng: Mutex::new(rng),
             removed: Mutex::new(Vec::new()),
@@ -132,20 +141,7 @@ impl Partitions {
     }
 
     fn is_unopened(&self, tp: &TopicPartition) -> bool {
-        self.unopened.lock().contains_key(tp)
-    }
-
-    /// Whether a partition is in a log dir that has failed; as Kafka has it, one that is not new and not found while any dir is offline.
-    fn is_lost(&self, tp: &TopicPartition, id: Uuid) -> bool {
-        let key = (id, tp.partition.0);
-        let is_new = !self.is_starting.load(Ordering::Acquire);
-        if is_new || self.found.lock().contains_key(tp) || !self.dirs.iter().any(LogDirHandle::is_offline) {
-            return self.lost.lock().contains(&key);
-        }
-        if self.lost.lock().insert(key) {
-            tracing::error!(partition = %tp, "the partition is offline: it is in no log dir that could be opened");
-        }
-        true
+        self.unopened.lock().contains_key(tp) || self.away.lock().contains_key(tp)
     }
 
     /// Whether a log dir has a log that a crash left and that could not be opened.
@@ -209,7 +205,7 @@ impl Partitions {
             }
             let tp = TopicPartition::new(Arc::clone(topic.name()), index);
             // Said once. Made anew it would lose what is still there.
-            if self.is_unopened(&tp) || self.is_lost(&tp, topic.id()) {
+            if self.is_unopened(&tp) {
                 continue;
             }
             let settings = settings.get_or_insert_with(|| self.resolve(config, image, topic.name())).clone();
@@ -233,12 +229,18 @@ impl Partitions {
     fn open_some<'i>(&self, missing: impl Iterator<Item = Missing<'i>>, counts: &mut [usize]) {
         let mut opened = Vec::new();
         let mut beside: Vec<Vec<PathBuf>> = self.dirs.iter().map(|_| Vec::new()).collect();
+        let mut away = Vec::new();
         for missing in missing {
             match self.open(&missing, counts, &mut beside) {
-                Ok(log) => opened.push((missing, log)),
+                Ok(Ok(log)) => opened.push((missing, log)),
+                Ok(Err(dir)) => {
+                    self.note_away(&missing, dir);
+                    away.push((missing.tp, dir));
+                }
                 Err(error) => tracing::error!(partition = %missing.tp, %error, "the log cannot be opened"),
             }
         }
+        tell_away(&away);
         let synced: Vec<bool> = (0..self.dirs.len()).map(|dir| self.sync_ids(dir, &beside[dir])).collect();
         for (missing, log) in opened.into_iter().filter(|(_, log)| !log.is_new || synced[log.dir]) {
             let tp = missing.tp.clone();
@@ -266,33 +268,41 @@ impl Partitions {
         missing: &Missing<'_>,
         counts: &mut [usize],
         beside: &mut [Vec<PathBuf>],
-    ) -> Result<Opened, LogError> {
+    ) -> Result<Result<Opened, Away>, LogError> {
         let (tp, id, config) = (&missing.tp, missing.id, &missing.settings.1);
         let found = self.found.lock().remove(tp);
-        let at = found.as_ref().map_or_else(|| self.choose_dir(missing.registration, counts), |found| found.dir);
-        counts[at] += 1;
         let known = found.as_ref().map_or(Ok(None), |found| self.log_of(tp, id, found, config));
         let known = known.inspect_err(|_| {
             self.unopened.lock().extend(found.clone().map(|found| (tp.clone(), (id, found))));
         })?;
-        let (mut log, is_new) = match known {
-            Some((log, has_id)) => (log, !has_id),
-            None => (self.make(tp, found.is_some(), &self.dirs[at], Arc::clone(config))?, true),
+        let (at, mut log, is_new) = match known.zip(found.as_ref()) {
+            Some(((log, has_id), found)) => (found.dir, log, !has_id),
+            None => {
+                if let Some(found) = &found {
+                    self.put_other_aside(tp, found.dir)?;
+                }
+                match self.choose_dir(missing.registration, counts) {
+                    Ok(at) => (at, self.make(tp, &self.dirs[at], Arc::clone(config))?, true),
+                    Err(away) => return Ok(Err(away)),
+                }
+            }
         };
+        counts[at] += 1;
         if is_new {
             beside[at].push(log.write_topic_id_beside(id)?);
         }
         log.release_files();
-        Ok(Opened { dir: at, log, is_new })
+        Ok(Ok(Opened { dir: at, log, is_new }))
     }
 
     /// Takes a partition whose log is open into service.
     fn serve(&self, missing: Missing<'_>, opened: Opened) -> Result<(), LogError> {
-        let Missing { tp, id, registration, settings: (topic, _) } = missing;
         let Opened { dir: at, mut log, is_new } = opened;
         if is_new {
             log.name_topic_id()?;
         }
+        self.note_place(&missing, at);
+        let Missing { tp, id, registration, settings: (topic, _) } = missing;
         let handle = &self.dirs[at];
         log.attach(Arc::clone(&handle.write_ahead), id);
         let leader = Leader::new(self.node, topic.durability == Durability::Fsync, log.log_end());
@@ -321,19 +331,17 @@ impl Partitions {
         })
     }
 
-    /// Makes a new log. R30: a folder of the same name that is there is an older topic's.
-    fn make(
-        &self,
-        tp: &TopicPartition,
-        is_there: bool,
-        handle: &LogDirHandle,
-        config: Arc<LogConfig>,
-    ) -> Result<Log, LogError> {
-        if is_there {
-            let aside = handle.dir.rename_aside(tp, Uuid::random(&mut self.rng.lock()), "stray")?;
-            tracing::warn!(partition = %tp, folder = %aside.display(), "put a folder aside that belongs to another topic of this name");
-            handle.note_gone(tp);
-        }
+    /// Makes room for a new log. R30: a folder of the same name that is there is an older topic's.
+    fn put_other_aside(&self, tp: &TopicPartition, dir: usize) -> Result<(), LogError> {
+        let handle = &self.dirs[dir];
+        let aside = handle.dir.rename_aside(tp, Uuid::random(&mut self.rng.lock()), "stray")?;
+        tracing::warn!(partition = %tp, folder = %aside.display(), "put a folder aside that belongs to another topic of this name");
+        handle.note_gone(tp);
+        Ok(())
+    }
+
+    /// Makes a new log.
+    fn make(&self, tp: &TopicPartition, handle: &LogDirHandle, config: Arc<LogConfig>) -> Result<Log, LogError> {
         handle.forget_gone(tp)?;
         let dir = handle.dir.path().join(tp.to_string());
         let (recovery_point, log_start) = (Offset::ZERO, Offset::ZERO);
@@ -341,21 +349,7 @@ impl Partitions {
         Log::create(Arc::clone(handle.dir.disk()), options)
     }
 
-    /// The dir that the controller chose, else the one with the fewest partitions.
-    fn choose_dir(&self, registration: &PartitionRegistration, counts: &[usize]) -> usize {
-        let position = registration.replicas.iter().position(|node| *node == self.node);
-        let chosen = position.and_then(|at| registration.directories.get(at)).copied();
-        let known = chosen.and_then(|id| {
-            self.dirs.iter().position(|dir| dir.dir.meta().directory_id == Some(id) && !dir.is_offline())
-        });
-        known.unwrap_or_else(|| {
-            let online = (0..self.dirs.len()).filter(|at| !self.dirs[*at].is_offline());
-            online.min_by_key(|at| counts[*at]).unwrap_or(0)
-        })
-    }
-
     fn remove_topic(&self, id: Uuid) {
-        self.lost.lock().retain(|(of, _)| *of != id);
         let mut by_id = self.by_id.write();
         let removed: Vec<Arc<Partition>> =
             by_id.range((id, 0)..=(id, i32::MAX)).map(|(_, partition)| Arc::clone(partition)).collect();
@@ -367,6 +361,8 @@ impl Partitions {
         }
         let unopened: Vec<_> = self.unopened.lock().extract_if(.., |_, (of, _)| *of == id).collect();
         unopened.iter().for_each(|(tp, (_, found))| self.put_away(tp, found.dir));
+        // Their folders are strays once their log dir is back.
+        self.away.lock().retain(|_, of| *of != id);
     }
 
     /// Renames the folder of a topic that is deleted, for removal.
@@ -383,8 +379,9 @@ impl Partitions {
 
     /// The end of the start: folders that belong to no topic of the metadata are put aside, never removed (KIP-858).
     pub(crate) fn put_strays_aside(&self) {
-        self.is_starting.store(false, Ordering::Release);
-        for (tp, found) in std::mem::take(&mut *self.found.lock()) {
+        self.dirs_gone.store(false, Ordering::Relaxed);
+        let twins = std::mem::take(&mut *self.twins.lock());
+        for (tp, found) in std::mem::take(&mut *self.found.lock()).into_iter().chain(twins) {
             let unique = Uuid::random(&mut self.rng.lock());
             self.dirs[found.dir].note_gone(&tp);
             match self.dirs[found.dir].dir.rename_aside(&tp, unique, "stray") {

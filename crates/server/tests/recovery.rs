@@ -2,6 +2,8 @@
 
 #[path = "recovery/failed_dirs.rs"]
 mod failed_dirs;
+#[path = "recovery/log_dirs.rs"]
+mod log_dirs;
 
 use base::{Clock, Monotonic, NodeId, Offset, Timestamp, Uuid};
 use config::{NodeConfig, Properties};

@@ -36,5 +36,5 @@ pub use log::{
 pub use mem_disk::{DiskFault, FaultyMemDisk};
 pub use open_files::{BoundedDisk, OpenFile};
 pub use producers::{ProducerBatch, ProducerEntry, ProducerRefusal, ProducerStates};
-pub use topic_id::{Owner, owner};
+pub use topic_id::{Owner, owner, topic_id};
 pub use write_ahead::{PASSED_BY_FILE, Replayed, WRITE_AHEAD_FILE, WriteAhead, WriteAheadKey, replay};

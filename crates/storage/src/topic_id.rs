@@ -33,8 +33,11 @@ fn id_of(text: &str) -> Option<Uuid> {
     text.lines().find_map(|line| line.strip_prefix("topic_id: ")).and_then(|id| id.trim().parse().ok())
 }
 
-/// The topic id in the folder of a partition.
-pub(crate) fn read(disk: &dyn Disk, folder: &Path) -> Result<Option<Uuid>, LogError> {
+/// The topic id in the folder of a partition; `None` where there is none yet.
+///
+/// # Errors
+/// Disk errors; a file that says no id.
+pub fn topic_id(disk: &dyn Disk, folder: &Path) -> Result<Option<Uuid>, LogError> {
     let file = folder.join(FILE);
     let Some(bytes) = disk.read(&file).map_err(DiskError::on("read", &file))? else { return Ok(None) };
     let malformed = LogError::Malformed { path: file, what: "it has no topic_id".into() };

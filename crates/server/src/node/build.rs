@@ -2,6 +2,7 @@
 
 use super::StartError;
 use super::dirs::Dirs;
+use crate::background::ASSIGNED_AT_ONCE;
 use crate::broker::{Broker, LogDirHandle, NodeEndpoint};
 use crate::cold_reads::ColdReads;
 use crate::coordinator::{GroupCoordinator, group_settings};
@@ -118,6 +119,7 @@ fn assemble(
     let quorum = MetadataQuorum::new(loaded, committer, write_ahead, publisher, clock.wall());
     quorum.activate(clock.wall(), &bootstrap)?;
     partitions.put_strays_aside();
+    assign_directories(config, environment, &quorum, &partitions)?;
     let request_memory = RequestMemory::new(config.request_memory_bytes);
     let (addresses, sockets) = bind(config, environment.network, &metrics, &quotas, &request_memory)?;
     let epoch = register(config, environment, &quorum, &dirs.handles, &addresses, &dirs.cluster_id, rng)?;
@@ -156,6 +158,22 @@ fn controller(config: &NodeConfig, cluster_id: &str, rng: &mut SeededRng) -> Con
     Controller::new(settings, SeededRng::new(rng.next_u64()))
 }
 
+/// Tells the controller where the partitions were found. Before the registration, which says which log dirs there are now: of a partition that
+/// may be in another one this is the last start that knows so.
+fn assign_directories(
+    config: &NodeConfig,
+    environment: &Environment,
+    quorum: &MetadataQuorum,
+    partitions: &Partitions,
+) -> Result<(), StartError> {
+    let node = NodeId(config.node_id);
+    for some in partitions.take_assignments().chunks(ASSIGNED_AT_ONCE) {
+        let assign = |controller: &mut Controller, _| Ok(controller.assign_directories(node, some));
+        quorum.submit_and_sync(environment.clock.wall(), assign)?;
+    }
+    Ok(())
+}
+
 /// Who follows the metadata, in this order: partitions, coordinators, and then whoever asks.
 fn publisher(
     config: &Arc<NodeConfig>,
@@ -186,6 +204,9 @@ fn publisher(
         } else {
             changes
         };
+        if is_first {
+            partitions.settle(new);
+        }
         let opened = partitions.publish(&config, new, changes);
         groups.publish(new, changes);
         image.store(Arc::new(new.clone()));

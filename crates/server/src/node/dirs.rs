@@ -3,11 +3,12 @@
 use super::{StartError, without_logs};
 use crate::broker::LogDirHandle;
 use crate::environment::Environment;
-use crate::partitions::Found;
+use crate::partitions::{Folders, Found};
 use crate::quorum::{METADATA_DIR, METADATA_TOPIC};
 use base::{Offset, SeededRng, TopicPartition, Uuid};
 use config::NodeConfig;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use storage::{DiskError, LogDir, LogDirState, LogError, PartitionDir};
 
@@ -17,7 +18,7 @@ const PASSED_BY_LINES_MAX: usize = 10;
 /// The log dirs of a node, locked, and what was found in them.
 pub(super) struct Dirs {
     pub(super) handles: Arc<Vec<LogDirHandle>>,
-    pub(super) found: BTreeMap<TopicPartition, Found>,
+    pub(super) found: Folders,
     pub(super) cluster_id: String,
     /// The metadata dir's id, the metadata log's recovery point, and whether the dir was stopped cleanly.
     pub(super) metadata: (Uuid, Offset, bool),
@@ -41,10 +42,11 @@ impl Dirs {
         let opened = opened.collect::<Result<Vec<_>, LogError>>()?;
         let mut dirs = Dirs {
             handles: Arc::new(Vec::new()),
-            found: BTreeMap::new(),
+            found: Folders::default(),
             cluster_id: cluster_id(config, opened.iter().flatten().map(|(dir, _)| dir))?,
             metadata: (Uuid::ZERO, Offset::ZERO, false),
         };
+        refuse_copies(opened.iter().flatten())?;
         let mut handles = Vec::new();
         for (at, (path, opened)) in paths.iter().zip(opened).enumerate() {
             let handle = |dir, rng: &mut SeededRng| {
@@ -86,9 +88,12 @@ impl Dirs {
         for (name, partition) in &state.partitions {
             match partition {
                 PartitionDir::Live(_) if name == METADATA_DIR => {}
+                PartitionDir::Live(tp) if !is_canonical(name, tp) => {
+                    tracing::warn!(folder = name, dir = %dir.path().display(), "a folder that is no partition's is left alone");
+                }
                 PartitionDir::Live(tp) => {
                     let log_start = state.log_starts.0.get(tp).copied().unwrap_or(Offset::ZERO);
-                    self.found.insert(tp.clone(), Found { dir: at, recovery_point: point(tp), log_start, clean });
+                    self.found.add(tp.clone(), Found { dir: at, recovery_point: point(tp), log_start, clean });
                 }
                 PartitionDir::Deleted(_) => {
                     let path = dir.path().join(name);
@@ -105,9 +110,50 @@ impl Dirs {
             tracing::warn!(folder = name, dir = %dir.path().display(), "a folder that is no partition's is left alone");
         }
         // A crash may have come between the end of a topic and the next checkpoint.
+        let live: BTreeSet<&TopicPartition> = live(state).collect();
         let told = state.recovery_points.0.keys().chain(state.log_starts.0.keys());
-        told.filter(|tp| !self.found.contains_key(tp)).for_each(|tp| handle.note_gone(tp));
+        told.filter(|tp| !live.contains(tp)).for_each(|tp| handle.note_gone(tp));
     }
+}
+
+/// Whether a folder's name is what its partition's folder is called.
+fn is_canonical(name: &str, tp: &TopicPartition) -> bool {
+    *name == tp.to_string()
+}
+
+/// The partitions that have a folder in a log dir.
+fn live(state: &LogDirState) -> impl Iterator<Item = &TopicPartition> {
+    state.partitions.iter().filter_map(|(name, folder)| match folder {
+        PartitionDir::Live(tp) => is_canonical(name, tp).then_some(tp),
+        PartitionDir::Deleted(_) | PartitionDir::Future(_) | PartitionDir::Stray(_) => None,
+    })
+}
+
+/// Two folders of one partition of one topic: no one can say which of them holds what was confirmed, so none is opened. Of different topics
+/// one is an older topic's, which is put aside when the metadata is known.
+fn refuse_copies<'d>(dirs: impl Iterator<Item = &'d (LogDir, LogDirState)>) -> Result<(), StartError> {
+    let mut folders: BTreeMap<&TopicPartition, Vec<&LogDir>> = BTreeMap::new();
+    for (dir, state) in dirs {
+        live(state).for_each(|tp| folders.entry(tp).or_default().push(dir));
+    }
+    for (tp, dirs) in folders.into_iter().filter(|(_, dirs)| dirs.len() > 1) {
+        let mut seen: BTreeMap<Option<Uuid>, PathBuf> = BTreeMap::new();
+        for dir in dirs {
+            let path = dir.path().join(tp.to_string());
+            // What cannot be read is told of when it is opened.
+            let Ok(id) = storage::topic_id(dir.disk().as_ref(), &path) else { continue };
+            if let Some(other) = seen.insert(id, path.clone()) {
+                let why = format!(
+                    "partition {tp} has two folders, {} and {}: move the one that is not to be used out of its log dir, and start \
+                     again. Of the two, the one whose log dir had failed or was left out of log.dirs for a while lacks newer records",
+                    other.display(),
+                    path.display()
+                );
+                return Err(StartError::Configuration(why));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Tells a fault of a log dir from what the node cannot start with.

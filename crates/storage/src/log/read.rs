@@ -181,7 +181,7 @@ impl Log {
     /// # Errors
     /// Disk errors; a malformed file.
     pub fn read_topic_id(&self) -> Result<Option<base::Uuid>, crate::LogError> {
-        crate::topic_id::read(self.disk.as_ref(), &self.dir)
+        crate::topic_id::topic_id(self.disk.as_ref(), &self.dir)
     }
 
     /// Writes `partition.metadata`; after a crash it is there whole or not at all, since a torn one would keep the log from being opened.

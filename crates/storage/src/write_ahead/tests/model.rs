@@ -292,7 +292,7 @@ impl Run {
             let known = &self.logs[at];
             let dir = self.dir(at);
             // As a node does: a folder that is not there is made, one of another topic is put aside (R30).
-            let id = crate::topic_id::read(disk.as_ref(), &dir).ok().flatten();
+            let id = crate::topic_id::topic_id(disk.as_ref(), &dir).ok().flatten();
             let log = if id == Some(known.id) {
                 Log::open(Arc::clone(&disk), options(dir, known.checkpoint, false))?.0
             } else {

@@ -1,0 +1,129 @@
+//! Where the partitions of this node live: which of several folders of a name is a partition's own, which log dir a new one goes into, and
+//! which partitions are in a log dir that is not here.
+//!
+//! A partition is made where the metadata knows of none yet. One that the metadata has in a log dir (KIP-858) is opened there or nowhere:
+//! made anew beside it, it would lose what was confirmed without a word.
+
+use super::{Found, Missing, Partitions};
+use crate::broker::LogDirHandle;
+use base::{TopicPartition, Uuid};
+use controller::Assignment;
+use metadata::{MetadataImage, PartitionRegistration};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use storage::{Owner, owner};
+
+/// The partitions' folders that a start finds in the log dirs.
+#[derive(Default)]
+pub(crate) struct Folders {
+    /// The first of each name.
+    pub(crate) first: BTreeMap<TopicPartition, Found>,
+    /// Those of a name that another log dir has a folder of, too.
+    pub(crate) more: Vec<(TopicPartition, Found)>,
+}
+
+impl Folders {
+    /// Adds the folder of a partition.
+    pub(crate) fn add(&mut self, tp: TopicPartition, found: Found) {
+        match self.first.entry(tp) {
+            std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(found)),
+            std::collections::btree_map::Entry::Occupied(entry) => self.more.push((entry.key().clone(), found)),
+        }
+    }
+}
+
+/// The log dir that a partition is in, which this node does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Away(Uuid);
+
+impl Partitions {
+    /// Before the first change is followed: of folders of one name, the one whose topic the metadata knows is the partition's (R30).
+    pub(crate) fn settle(&self, image: &MetadataImage) {
+        let mut found = self.found.lock();
+        for (tp, other) in self.twins.lock().iter_mut() {
+            let Some((topic, first)) = image.topics().by_name(&tp.topic).zip(found.get_mut(tp)) else { continue };
+            if self.rank(tp, other, topic.id()) < self.rank(tp, first, topic.id()) {
+                std::mem::swap(first, other);
+            }
+        }
+        let known = image.broker(self.node).map(|broker| broker.record.log_dirs.as_slice()).unwrap_or_default();
+        let is_gone = known.iter().any(|id| self.dir_of_id(*id).is_none());
+        let has_failed = self.dirs.iter().any(LogDirHandle::is_offline);
+        self.dirs_gone.store(is_gone || has_failed, Ordering::Relaxed);
+    }
+
+    /// How much a folder is that of the topic `id`; the least is it most.
+    fn rank(&self, tp: &TopicPartition, found: &Found, id: Uuid) -> u8 {
+        let dir = &self.dirs[found.dir].dir;
+        match owner(dir.disk().as_ref(), &dir.path().join(tp.to_string()), id) {
+            Ok(Owner::Asked) => 0,
+            // Told of when it is opened.
+            Err(_) => 1,
+            Ok(Owner::None) => 2,
+            Ok(Owner::Other(_)) => 3,
+        }
+    }
+
+    fn dir_of_id(&self, id: Uuid) -> Option<usize> {
+        self.dirs.iter().position(|dir| dir.dir.meta().directory_id == Some(id))
+    }
+
+    /// The log dir for a partition that has no folder: the one that the metadata names, else the one with the fewest partitions.
+    pub(super) fn choose_dir(&self, registration: &PartitionRegistration, counts: &[usize]) -> Result<usize, Away> {
+        let assigned = registration.directory_of(self.node);
+        let online = |at: &usize| !self.dirs[*at].is_offline();
+        match assigned {
+            Uuid::LOST_DIR => Err(Away(assigned)),
+            // Some log dir that was here at the last start may have it.
+            id if id.is_reserved_dir() && self.dirs_gone.load(Ordering::Relaxed) => Err(Away(Uuid::LOST_DIR)),
+            id if id.is_reserved_dir() => {
+                Ok((0..self.dirs.len()).filter(online).min_by_key(|at| counts[*at]).unwrap_or(0))
+            }
+            id => self.dir_of_id(id).filter(online).ok_or(Away(id)),
+        }
+    }
+
+    /// Notes that a partition cannot be opened here. Where the metadata does not know yet which log dir it is in, it shall know that this is
+    /// lost: at the next start nobody remembers which dirs there were.
+    pub(super) fn note_away(&self, missing: &Missing<'_>, away: Away) {
+        self.away.lock().insert(missing.tp.clone(), missing.id);
+        if away.0 == Uuid::LOST_DIR && missing.registration.directory_of(self.node) != Uuid::LOST_DIR {
+            self.assign(missing, Uuid::LOST_DIR);
+        }
+    }
+
+    /// Says where a partition is, when the metadata has it elsewhere.
+    pub(super) fn note_place(&self, missing: &Missing<'_>, dir: usize) {
+        if let Some(id) =
+            self.dirs[dir].dir.meta().directory_id.filter(|id| *id != missing.registration.directory_of(self.node))
+        {
+            self.assign(missing, id);
+        }
+    }
+
+    fn assign(&self, missing: &Missing<'_>, directory: Uuid) {
+        let assignment = Assignment { topic: missing.id, partition: missing.tp.partition.0, directory };
+        self.assignments.lock().push(assignment);
+    }
+
+    /// What the controller is to be told of where partitions are.
+    pub(crate) fn take_assignments(&self) -> Vec<Assignment> {
+        std::mem::take(&mut self.assignments.lock())
+    }
+}
+
+/// Says once for each log dir which partitions are missing with it.
+pub(super) fn tell_away(away: &[(TopicPartition, Away)]) {
+    let mut by_dir: BTreeMap<Away, Vec<&TopicPartition>> = BTreeMap::new();
+    away.iter().for_each(|(tp, dir)| by_dir.entry(*dir).or_default().push(tp));
+    for (Away(id), partitions) in by_dir {
+        let directory = if id == Uuid::LOST_DIR { "unknown".to_owned() } else { id.to_string() };
+        tracing::error!(
+            directory_id = directory,
+            partitions = partitions.len(),
+            first = %partitions[0],
+            "partitions are in a log dir that this node does not have: they are offline until it is in log.dirs again, \
+             or their topics are deleted"
+        );
+    }
+}
