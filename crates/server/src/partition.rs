@@ -101,6 +101,15 @@ struct State {
 }
 
 impl State {
+    /// Whoever got hold of a partition before its topic was deleted is refused: its folder is renamed, and a new topic of the name may stand
+    /// in its place (R30).
+    fn check_exists(&self) -> Result<(), Refusal> {
+        if self.deleted {
+            return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, "the topic was deleted"));
+        }
+        Ok(())
+    }
+
     /// How the partition is to be put into the committer's queue for `how` to hold; `No` when it does.
     fn queue(&mut self, how: Queued) -> Queued {
         if !self.leader.awaits_sync() || self.queued >= how {
@@ -205,6 +214,7 @@ impl Partition {
         now: Timestamp,
     ) -> Result<Appended, Refusal> {
         let mut state = self.state.lock();
+        state.check_exists()?;
         state.leader.check(LeaderEpoch::NONE)?;
         if acks == -1 {
             state.in_sync.suffices(state.config.min_insync_replicas)?;
@@ -287,12 +297,7 @@ impl Partition {
         if let Some(error) = state.log.offline() {
             return Err(offline(error));
         }
-        if state.deleted {
-            return Err(Refusal::new(
-                ErrorCode::UnknownTopicOrPartition,
-                "the topic was deleted while the request waited",
-            ));
-        }
+        state.check_exists()?;
         state.leader.check(LeaderEpoch::NONE)?;
         Ok(false)
     }
@@ -412,6 +417,7 @@ impl Partition {
     /// Wants the log start moved up to `before`, or to the high watermark, and says where to. It moves once its checkpoint is written.
     pub(crate) fn delete_records(&self, before: Option<Offset>) -> Result<Offset, Refusal> {
         let mut state = self.state.lock();
+        state.check_exists()?;
         state.leader.check(LeaderEpoch::NONE)?;
         if let Some(error) = state.log.offline() {
             return Err(offline(error));
@@ -433,6 +439,9 @@ impl Partition {
     pub(crate) fn log_start_kept(&self, checkpoint: &OffsetCheckpoint) {
         let Some(start) = checkpoint.0.get(&self.tp).copied() else { return };
         let mut state = self.state.lock();
+        if state.deleted {
+            return;
+        }
         let high_watermark = state.leader.high_watermark();
         if let Err(refusal) = state.log.delete_records(start, high_watermark) {
             tracing::error!(partition = %self.tp, %refusal, "the log start cannot be moved");

@@ -17,6 +17,8 @@ pub use wrapper::{DiskFileWrapper, DiskWrapper};
 pub enum OpenMode {
     /// It must exist and is only read.
     Read,
+    /// It must exist.
+    Existing,
     /// It is made when missing.
     Write,
     /// It is made when missing and emptied when not.

@@ -332,7 +332,7 @@ impl Disk for FaultyMemDisk {
         let number = match shared.names.get(path) {
             Some(Node::File(number)) => number,
             Some(Node::Dir(_)) => return Err(io::Error::other(format!("{} is a folder", path.display()))),
-            None if mode == OpenMode::Read => return Err(missing(path)),
+            None if matches!(mode, OpenMode::Read | OpenMode::Existing) => return Err(missing(path)),
             None => {
                 shared.names.has_folder_of(path)?;
                 shared.touch()?;

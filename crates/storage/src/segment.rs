@@ -91,7 +91,8 @@ impl Segment {
             return Ok(file);
         }
         let log = path(dir, self.base, "log");
-        let (file, open) = disk.open_segment(&log, OpenMode::Write).map_err(DiskError::on("open", &log))?;
+        // Never made here: in the folder of an older topic of the name stands another log by now (R30).
+        let (file, open) = disk.open_segment(&log, OpenMode::Existing).map_err(DiskError::on("open", &log))?;
         self.file = Some(open);
         Ok(file)
     }

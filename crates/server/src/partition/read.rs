@@ -54,6 +54,7 @@ impl State {
     }
 
     fn check(&self, epoch: LeaderEpoch) -> Result<(), Refusal> {
+        self.check_exists()?;
         self.leader.check(epoch)?;
         match self.log.offline() {
             Some(error) => Err(offline(error)),
@@ -98,9 +99,6 @@ impl Partition {
     /// The batches that a fetch may see.
     pub(crate) fn read(&self, request: &ReadRequest) -> Result<ReadOutcome, Refusal> {
         let mut state = self.state.lock();
-        if state.deleted {
-            return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, "the topic was deleted"));
-        }
         state.check(request.current_leader_epoch)?;
         if request.replica != NodeId::NONE {
             let why = format!("replica {} is not one of the partition's replicas", request.replica);
@@ -134,6 +132,7 @@ impl Partition {
     /// Bytes from the batch that holds `from` on, for the node itself; the last batch may be cut off.
     pub(crate) fn read_own(&self, from: Offset, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
         let mut state = self.state.lock();
+        state.check_exists()?;
         if let Some(error) = state.log.offline() {
             return Err(offline(error));
         }

@@ -256,3 +256,72 @@ fn a_signal_wakes_when_the_last_has_told() {
     signal.tell();
     assert!(woken(), "and whoever tells after that");
 }
+
+/// A partition with one committed record, whose topic is deleted and whose folder is put away; a handler holds it still.
+fn deleted(disk: &FaultyMemDisk, committer: &Arc<Committer>) -> Arc<Partition> {
+    disk.create_dir(Path::new("/d")).unwrap();
+    let old = partition(disk, committer, 0);
+    old.append_internal(&batch(), Timestamp(0)).unwrap();
+    assert!(round(disk, committer));
+    // At rest, or others' segments were wanted more.
+    old.release_files();
+    old.delete();
+    disk.rename(Path::new("/d/t-0"), Path::new("/d/t-0.x-delete")).unwrap();
+    old
+}
+
+#[test]
+fn r30_a_produce_that_comes_late_to_a_deleted_topic_is_refused_and_its_log_dir_is_none_the_worse() {
+    let disk = FaultyMemDisk::new(1);
+    let committer = Arc::new(Committer::new(Arc::new(ManualClock::default())));
+    let old = deleted(&disk, &committer);
+    let bytes = batch();
+    let refused = old.append_produced(&ValidBatch::internal(&bytes).unwrap(), 1, Timestamp(0)).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(old.append_internal(&bytes, Timestamp(0)).unwrap_err().code, ErrorCode::UnknownTopicOrPartition);
+    assert!(committer.begin().is_none(), "nothing is to be committed, and nothing has failed");
+}
+
+#[test]
+fn r30_a_produce_that_comes_late_does_not_write_into_the_new_topic_of_the_name() {
+    let disk = FaultyMemDisk::new(1);
+    let committer = Arc::new(Committer::new(Arc::new(ManualClock::default())));
+    let old = deleted(&disk, &committer);
+    let new = partition(&disk, &committer, 0);
+    for _ in 0..3 {
+        new.append_internal(&batch(), Timestamp(0)).unwrap();
+    }
+    assert!(round(&disk, &committer));
+    assert_eq!(new.high_watermark(), Offset(3));
+    let bytes = batch();
+    let refused = old.append_produced(&ValidBatch::internal(&bytes).unwrap(), 1, Timestamp(777)).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::UnknownTopicOrPartition);
+    let read = new.read_own(Offset(0), 1 << 20).unwrap();
+    let batches = record::Batches::new(&read).map(|batch| batch.unwrap().header);
+    let found: Vec<(i64, i64)> = batches.map(|header| (header.base_offset.0, header.max_timestamp.0)).collect();
+    assert_eq!(found.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(found.iter().all(|(_, time)| *time != 777));
+}
+
+#[test]
+fn r30_who_reads_a_deleted_topic_late_is_refused_and_sees_nothing_of_the_new_one() {
+    let disk = FaultyMemDisk::new(1);
+    let committer = Arc::new(Committer::new(Arc::new(ManualClock::default())));
+    let old = deleted(&disk, &committer);
+    let new = partition(&disk, &committer, 0);
+    new.append_internal(&batch(), Timestamp(0)).unwrap();
+    let (epoch, isolation) = (LeaderEpoch::NONE, super::Isolation::LogEnd);
+    let answers = [
+        old.read_own(Offset(0), 1 << 20).err(),
+        old.at_or_after(Timestamp(0), epoch, isolation).err(),
+        old.at_max_timestamp(epoch, isolation).err(),
+        old.latest(epoch, isolation).err(),
+        old.earliest(epoch).err(),
+        old.epoch_end(epoch, LeaderEpoch(0)).err(),
+        old.delete_records(None).err(),
+    ];
+    assert_eq!(
+        answers.map(|refusal| refusal.map(|refusal| refusal.code)),
+        [Some(ErrorCode::UnknownTopicOrPartition); 7]
+    );
+}

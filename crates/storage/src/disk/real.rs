@@ -182,6 +182,9 @@ impl Disk for RealDisk {
         options.read(true);
         match mode {
             OpenMode::Read => {}
+            OpenMode::Existing => {
+                options.write(true);
+            }
             OpenMode::Write => {
                 options.write(true).create(true);
             }

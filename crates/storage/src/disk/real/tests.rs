@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 fn what_the_page_cache_let_go_is_noticed_and_brought_back() {
     let folder = std::env::temp_dir().join(format!("thalweg-cold-{}", std::process::id()));
     RealDisk::new().create_dir(&folder).unwrap();
+    assert!(RealDisk::new().open(&folder.join("f"), OpenMode::Existing).is_err(), "nothing is made");
     let file = RealDisk::new().open(&folder.join("f"), OpenMode::Write).unwrap();
     let bytes = vec![7; 5 * PROBE_BYTES + 77];
     file.write_all_at(&[&bytes], 0).unwrap();

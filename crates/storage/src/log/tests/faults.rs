@@ -425,3 +425,18 @@ fn found_by_fuzzing_compaction_may_leave_a_segment_empty_and_nothing_else_may() 
     let (mut log, _) = open(true).unwrap();
     assert_eq!((log.log_end(), read_all(&mut log, Offset(4)).len()), (end, 3));
 }
+
+#[test]
+fn a_segment_whose_file_is_gone_is_not_made_anew() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = new_log(&disk);
+    append(&mut log, 2, 60);
+    sync(&disk, &mut log);
+    log.release_files();
+    // As when a topic of the name was deleted and made again.
+    disk.rename(Path::new(DIR), Path::new("/d/t-0.x-delete")).unwrap();
+    disk.create_dir(Path::new(DIR)).unwrap();
+    let end = log.log_end();
+    assert!(log.read(Offset(0), end, 1 << 20, true).is_err());
+    assert!(disk.list(Path::new(DIR)).unwrap().is_empty());
+}
