@@ -304,6 +304,20 @@ impl Driven {
 }
 
 #[tokio::test]
+async fn log_dirs_with_the_same_directory_id_refuse_a_start() {
+    let disk = FaultyMemDisk::new(1);
+    format(&disk, &["/d1", "/d2"]);
+    let copied = disk.read(Path::new("/d1/meta.properties")).expect("reads").expect("is there");
+    disk.replace(Path::new("/d2/meta.properties"), &copied).expect("a copy");
+    let clock = Arc::new(ManualClock::default());
+    let start =
+        |dirs: &[&str]| SteppedNode::start(config(dirs, &[]), &environment(Arc::new(disk.clone()), &clock)).map(drop);
+    let why = start(&["/d1", "/d2"]).expect_err("nobody could tell them apart").to_string();
+    assert!(why.contains("/d1 and /d2") && why.contains("directory.id"), "{why}");
+    start(&["/d1"]).expect("alone it is one");
+}
+
+#[tokio::test]
 async fn a_write_ahead_file_that_cannot_be_written_takes_its_own_log_dir_offline_and_no_other() {
     let (disk, dirs) = (FaultyMemDisk::new(1), ["/d1", "/d2"]);
     format(&disk, &dirs);

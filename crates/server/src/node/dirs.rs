@@ -8,7 +8,7 @@ use crate::quorum::{METADATA_DIR, METADATA_TOPIC};
 use base::{Offset, SeededRng, TopicPartition, Uuid};
 use config::NodeConfig;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use storage::{DiskError, LogDir, LogDirState, LogError, PartitionDir};
 
@@ -46,6 +46,7 @@ impl Dirs {
             cluster_id: cluster_id(config, opened.iter().flatten().map(|(dir, _)| dir))?,
             metadata: (Uuid::ZERO, Offset::ZERO, false),
         };
+        refuse_copied_dirs(opened.iter().flatten().map(|(dir, _)| dir))?;
         refuse_copies(opened.iter().flatten())?;
         let mut handles = Vec::new();
         for (at, (path, opened)) in paths.iter().zip(opened).enumerate() {
@@ -127,6 +128,24 @@ fn live(state: &LogDirState) -> impl Iterator<Item = &TopicPartition> {
         PartitionDir::Live(tp) => is_canonical(name, tp).then_some(tp),
         PartitionDir::Deleted(_) | PartitionDir::Future(_) | PartitionDir::Stray(_) => None,
     })
+}
+
+/// Two log dirs with one id, which the metadata could not tell apart: the second was made as a copy, or mounted twice.
+fn refuse_copied_dirs<'d>(dirs: impl Iterator<Item = &'d LogDir>) -> Result<(), StartError> {
+    let mut seen: BTreeMap<Uuid, &Path> = BTreeMap::new();
+    for dir in dirs {
+        let Some(id) = dir.meta().directory_id else { continue };
+        if let Some(other) = seen.insert(id, dir.path()) {
+            let why = format!(
+                "{} and {} have the same directory.id, {id}: meta.properties of one is a copy. Take that line out of the one that was \
+                 added, which then gets an id of its own",
+                other.display(),
+                dir.path().display()
+            );
+            return Err(StartError::Configuration(why));
+        }
+    }
+    Ok(())
 }
 
 /// Two folders of one partition of one topic: no one can say which of them holds what was confirmed, so none is opened. Of different topics
