@@ -98,6 +98,7 @@ impl Groups {
     #[must_use]
     pub fn new(settings: Arc<Settings>, image: MetadataImage, rng: SeededRng) -> Self {
         Self {
+            own_configs: OwnConfigs::of_image(&image, settings.node_id),
             settings,
             rng,
             groups: BTreeMap::new(),
@@ -105,7 +106,6 @@ impl Groups {
             journal: Journal::default(),
             activity: Activity::default(),
             hashes: TopicHashes::default(),
-            own_configs: OwnConfigs::of_image(&image),
             new_topics_at: image.provenance().offset.0,
             image,
         }
@@ -148,7 +148,7 @@ impl Groups {
         if topics.iter().any(is_new) {
             self.new_topics_at = image.provenance().offset.0;
         }
-        self.own_configs = OwnConfigs::of_image(&image);
+        self.own_configs = OwnConfigs::of_image(&image, self.settings.node_id);
         self.image = image;
         for (id, name) in deleted {
             self.offsets.tombstones_of_topic(id, &name).for_each(|record| effects.append(record));

@@ -3,6 +3,8 @@
 /// The group coordinator's configs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
+    /// node.id: a dynamic config may be set for this broker alone.
+    pub node_id: i32,
     /// group.min.session.timeout.ms.
     pub classic_session_timeout_min_ms: i32,
     /// group.max.session.timeout.ms.
@@ -102,6 +104,7 @@ impl Default for Settings {
     /// Kafka 4.4's defaults.
     fn default() -> Self {
         Self {
+            node_id: 1,
             classic_session_timeout_min_ms: 6_000,
             classic_session_timeout_max_ms: 1_800_000,
             classic_initial_rebalance_delay_ms: 3_000,

@@ -34,10 +34,14 @@ pub(crate) struct OwnConfigs {
 }
 
 impl OwnConfigs {
-    pub(crate) fn of_image(image: &MetadataImage) -> Self {
-        let mut of_brokers = image.configs(BROKER_RESOURCE, "");
-        let interval = of_brokers.find(|(name, _)| *name == "group.consumer.assignment.interval.ms");
-        let assignment_interval_ms = interval.and_then(|(_, value)| value.trim().parse().ok());
+    pub(crate) fn of_image(image: &MetadataImage, node_id: i32) -> Self {
+        let interval = |broker: &str| {
+            let mut set = image.configs(BROKER_RESOURCE, broker);
+            let (_, value) = set.find(|(name, _)| *name == "group.consumer.assignment.interval.ms")?;
+            value.trim().parse().ok()
+        };
+        // What is set for this broker goes before what is set for all.
+        let assignment_interval_ms = interval(&node_id.to_string()).or_else(|| interval(""));
         let of_all = OwnConfig { assignment_interval_ms, ..OwnConfig::default() };
         let by_group = image.config_resources(GROUP_RESOURCE).map(|group| {
             let mut own = of_all;

@@ -630,6 +630,17 @@ fn the_assignment_interval_of_all_groups_is_dynamic() {
 }
 
 #[test]
+fn the_assignment_interval_of_one_broker_goes_before_that_of_all() {
+    let mut world = world(Settings::default());
+    ok(&mut world, &comes("a"));
+    world.set_config(4, "", "group.consumer.assignment.interval.ms", "15000");
+    world.set_config(4, "1", "group.consumer.assignment.interval.ms", "0");
+    assert_eq!(ok(&mut world, &comes("b")).member_epoch, 3);
+    world.set_config(4, "2", "group.consumer.assignment.interval.ms", "15000");
+    assert_eq!(ok(&mut world, &comes("c")).member_epoch, 4, "another broker's is none of its own");
+}
+
+#[test]
 fn what_kafka_kept_of_the_topics_is_removed_with_the_next_look() {
     let mut world = world(at_once());
     ok(&mut world, &comes("a"));

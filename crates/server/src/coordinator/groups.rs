@@ -137,6 +137,7 @@ pub(crate) fn group_settings(config: &NodeConfig) -> Settings {
     };
     let text = |name: &str| config.value(name).unwrap_or_default().to_owned();
     Settings {
+        node_id: config.node_id,
         classic_session_timeout_min_ms: ms("group.min.session.timeout.ms"),
         classic_session_timeout_max_ms: ms("group.max.session.timeout.ms"),
         classic_initial_rebalance_delay_ms: ms("group.initial.rebalance.delay.ms"),

@@ -13,6 +13,7 @@ use record::control::{ControlType, Voters};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use storage::{Disk, Log, LogConfig, LogError, LogOptions, OffsetCheckpoint, checkpoint_name};
 
 /// A record of the metadata log may decompress to no more than this.
@@ -281,9 +282,19 @@ fn quorum_settings(
         directory_id,
         voters: members,
         voters_record: voters,
-        timing: Timing::default(),
+        timing: timing(config),
         seed: u64::from(node.0.unsigned_abs()),
     })
+}
+
+/// What the configs say; the rest is no config of Kafka's.
+fn timing(config: &NodeConfig) -> Timing {
+    let of = |name: &str| Duration::from_millis(u64::try_from(config.number(name)).unwrap_or(0));
+    Timing {
+        election_timeout: of("controller.quorum.election.timeout.ms"),
+        fetch_timeout: of("controller.quorum.fetch.timeout.ms"),
+        ..Timing::default()
+    }
 }
 
 fn election_state(
@@ -307,9 +318,11 @@ fn election_state(
 
 #[cfg(test)]
 mod tests {
-    use super::{METADATA_TOPIC, forget_recovery_point};
+    use super::{METADATA_TOPIC, forget_recovery_point, timing};
     use base::{Offset, TopicPartition};
+    use config::{NodeConfig, Properties};
     use std::path::Path;
+    use std::time::Duration;
     use storage::{FaultyMemDisk, OffsetCheckpoint, checkpoint_name};
 
     #[test]
@@ -323,5 +336,18 @@ mod tests {
         forget_recovery_point(&disk, Path::new("/")).unwrap();
         let left = OffsetCheckpoint::load(&disk, &path).unwrap();
         assert_eq!(left, OffsetCheckpoint([(other, Offset(3))].into()));
+    }
+
+    #[test]
+    fn the_quorums_patience_is_what_the_configs_say() {
+        let lines = "process.roles=broker,controller\nnode.id=1\nlisteners=PLAINTEXT://:9092,CONTROLLER://:9093\n\\
+                     controller.listener.names=CONTROLLER\ncontroller.quorum.bootstrap.servers=localhost:9093\nlog.dirs=/d\n";
+        let read = |more: &str| {
+            timing(&NodeConfig::from_properties(&Properties::parse(&format!("{lines}{more}"))).unwrap().config)
+        };
+        assert_eq!(read(""), raft::Timing::default());
+        let set = read("controller.quorum.election.timeout.ms=1500\ncontroller.quorum.fetch.timeout.ms=7000");
+        assert_eq!(set.election_timeout, Duration::from_millis(1_500));
+        assert_eq!(set.fetch_timeout, Duration::from_millis(7_000));
     }
 }
