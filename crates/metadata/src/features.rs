@@ -27,6 +27,10 @@ pub const SUPPORTED_FEATURES: &[Feature] = &[
     Feature { name: METADATA_VERSION, min: 7, max: 33 },
 ];
 
+/// The features that Kafka 4.4 has besides: here they are off, at level 0.
+pub const UNSUPPORTED_FEATURES: &[&str] =
+    &["eligible.leader.replicas.version", "share.version", "streams.version", "transaction.version"];
+
 /// The levels of a feature; `None` when only its level 0 is supported.
 #[must_use]
 pub fn supported_feature(name: &str) -> Option<Feature> {

@@ -13,7 +13,8 @@ mod topics;
 
 pub use changes::Changes;
 pub use features::{
-    Feature, GROUP_VERSION, KRAFT_VERSION, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES, supported_feature,
+    Feature, GROUP_VERSION, KRAFT_VERSION, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES, UNSUPPORTED_FEATURES,
+    supported_feature,
 };
 pub use image::{BrokerRegistration, ConfigResource, MetadataImage, Provenance};
 pub use names::{check_topic_name, has_collision, is_internal_topic};

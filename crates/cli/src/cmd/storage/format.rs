@@ -6,7 +6,9 @@ use crate::output::{Failure, json, line};
 use base::{SeededRng, Timestamp, Uuid};
 use clap::Args;
 use config::NodeConfig;
-use metadata::{GROUP_VERSION, KRAFT_VERSION, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES};
+use metadata::{
+    GROUP_VERSION, KRAFT_VERSION, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES, UNSUPPORTED_FEATURES,
+};
 use protocol::messages::feature_level_record::FeatureLevelRecord;
 use protocol::metadata_record::MetadataRecord;
 use raft::{SnapshotId, SnapshotWriter};
@@ -277,8 +279,8 @@ fn feature_levels(args: &FormatArgs, config: &NodeConfig) -> Result<BTreeMap<Str
     let mut levels = levels_of(release, config);
     for (name, level) in asked {
         let known = SUPPORTED_FEATURES.iter().find(|feature| feature.name == name);
-        // Level 0 of any feature means that it is off, which is how this version serves those that it does not have.
-        let off = level == 0 && known.is_none();
+        // Level 0 means off, which is how this version serves the features of Kafka that it does not have.
+        let off = level == 0 && UNSUPPORTED_FEATURES.contains(&name.as_str());
         if !off && !known.is_some_and(|feature| (feature.min..=feature.max).contains(&level)) {
             let supported: Vec<String> = SUPPORTED_FEATURES
                 .iter()

@@ -94,6 +94,7 @@ fn the_quorum_options_exclude_what_contradicts_them() {
         |feature: &str, level| FormatArgs { feature: vec![(feature.to_owned(), level)], ..args(dynamic.clone()) };
     assert!(sentence(run(&features("kraft.version", 0))).contains("needs level 1"));
     assert!(sentence(run(&features("nonsense", 3))).contains("not supported"));
+    assert!(sentence(run(&features("group.verison", 0))).contains("group.verison=0 is not supported"));
     let both = FormatArgs { release_version: Some("4.0".to_owned()), ..features("metadata.version", 33) };
     assert!(sentence(run(&both)).contains("either"));
     let fixed = scratch.properties("controller.quorum.voters=7@127.0.0.1:9093");
