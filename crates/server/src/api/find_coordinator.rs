@@ -21,6 +21,11 @@ const SHARE: i8 = 2;
 const SHARE_FROM: i16 = 6;
 /// From this version on several keys are asked for at once.
 const SEVERAL_FROM: i16 = 4;
+/// A producer must not ask again and time out in the end without a cause. Java's shows this message with any code that is not retriable;
+/// librdkafka goes on asking unless it is an authorization that failed, and then shows it too.
+const NO_TRANSACTIONS: &str = "this node does not coordinate transactions yet, which no authorization changes: leave transactional.id out, an idempotent producer works without it";
+/// Kafka answers the same code for keys that are none of a share group.
+const NO_SHARE_GROUPS: &str = "this node does not coordinate share groups yet: use a consumer group";
 /// How long making the topic may take.
 const CREATE_TIMEOUT_MS: i32 = 5_000;
 
@@ -39,10 +44,8 @@ pub(crate) fn handle(
     };
     let why = match request.key_type {
         GROUP => None,
-        TRANSACTION => Some((ErrorCode::CoordinatorNotAvailable, "this node does not coordinate transactions yet")),
-        SHARE if to.version >= SHARE_FROM => {
-            Some((ErrorCode::CoordinatorNotAvailable, "this node does not coordinate share groups yet"))
-        }
+        TRANSACTION => Some((ErrorCode::ClusterAuthorizationFailed, NO_TRANSACTIONS)),
+        SHARE if to.version >= SHARE_FROM => Some((ErrorCode::InvalidRequest, NO_SHARE_GROUPS)),
         _ => Some((ErrorCode::InvalidRequest, "there is no such kind of coordinator in this version")),
     };
     if let Some((code, why)) = why {

@@ -59,6 +59,7 @@ pub(crate) fn describe_configs(script: &mut Script) {
     script.all("client-metrics-empty-name", |_| describe(CLIENT_METRICS, "", None));
     script.all("group", |_| describe(GROUP, "g", None));
     script.all("group-empty-name", |_| describe(GROUP, "", None));
+    script.all("logger", |_| describe(BROKER_LOGGER, "1", Some(&["root"])));
     script.all("logger-of-another-broker", |_| describe(BROKER_LOGGER, "2", None));
     script.all("logger-of-no-broker", |_| describe(BROKER_LOGGER, "", None));
     for kind in [0, 1, 3, 64, -1] {
@@ -286,6 +287,7 @@ fn incremental_resources(script: &mut Script) {
     script.all("group-unknown", |_| change(GROUP, "g", &[("no.such", SET, Some("1"))]));
     script.all("group-empty-name", |_| change(GROUP, "", &[("consumer.session.timeout.ms", SET, Some("50000"))]));
     script.all("group-reset", |_| change(GROUP, "g", &[("consumer.session.timeout.ms", DELETE, None)]));
+    script.all("logger", |_| change(BROKER_LOGGER, "1", &[("root", SET, Some("INFO"))]));
     script.all("client-metrics", |_| change(CLIENT_METRICS, "m", &[("interval.ms", SET, Some("1000"))]));
     script.all("client-metrics-too-small", |_| change(CLIENT_METRICS, "m", &[("interval.ms", SET, Some("1"))]));
     script.all("client-metrics-unknown", |_| change(CLIENT_METRICS, "m", &[("no.such", SET, Some("1"))]));

@@ -10,6 +10,8 @@ const CLIENT_METRICS: &str = "KIP-714 is not served, so its subscriptions are no
 const TYPOS: &str = "Kafka keeps any name for plug-ins of a broker; this node has none, and a wrong name is told";
 const NOT_YET: &str = "compaction, tiered storage and plug-ins are not served yet: their configs are kept, and checked by themselves only";
 const OURS: &str = "a config of ours";
+const LOGGERS: &str = "Kafka's loggers are those of its Java classes; what this node logs is filtered by the environment it starts with, and not changed while it runs";
+const NO_TRANSACTIONS: &str = "transactions are not coordinated yet; a code that is not retriable makes a producer say so at once instead of timing out: librdkafka ends with this one, Java's with any";
 const REPEATED: &str = "Kafka drops one of the two silently; both are appended or read, in their order";
 
 /// A step's label, up to its end or to a `*`, and why it differs.
@@ -20,14 +22,17 @@ pub(crate) const WANTED: &[(&str, &str)] = &[
     ("DescribeConfigs.broker-whole.thalweg.*", OURS),
     ("DescribeConfigs.client-metrics*", CLIENT_METRICS),
     ("DescribeConfigs.incremental-broker-unknown-shown", TYPOS),
+    ("DescribeConfigs.logger", LOGGERS),
     ("DescribeConfigs.topic-whole.durability", OURS),
     ("Fetch.isolation--1", STUMBLES),
     ("Fetch.isolation-2", STUMBLES),
     ("Fetch.max-bytes-negative", STUMBLES),
     ("Fetch.partition-max-bytes-negative", STUMBLES),
     ("Fetch.same-partition-twice", REPEATED),
+    ("FindCoordinator.transaction", NO_TRANSACTIONS),
     ("IncrementalAlterConfigs.broker-unknown", TYPOS),
     ("IncrementalAlterConfigs.client-metrics*", CLIENT_METRICS),
+    ("IncrementalAlterConfigs.logger", LOGGERS),
     ("IncrementalAlterConfigs.operation-*", STUMBLES),
     ("IncrementalAlterConfigs.values.broker.log.cleaner.*", NOT_YET),
     ("IncrementalAlterConfigs.values.broker.log.local.retention.ms", NOT_YET),
@@ -37,6 +42,10 @@ pub(crate) const WANTED: &[(&str, &str)] = &[
     ("ListConfigResources.client-metrics", CLIENT_METRICS),
     ("ListConfigResources.default", CLIENT_METRICS),
     ("ListOffsets.isolation-2", STUMBLES),
+    (
+        "ListOffsets.max-timestamp-of-deleted-records",
+        "Kafka names a record that was deleted and that nobody can read; here there is none",
+    ),
     ("Metadata.auto-create", AT_ONCE),
     ("Metadata.colliding-auto", AT_ONCE),
     ("Metadata.zero-id-and-no-name", STUMBLES),

@@ -53,19 +53,28 @@ fn await_coordinator(script: &mut Script) {
     while script.look(7, &fetch, |response| response.error_code) != 0 {}
 }
 
-fn find_coordinator(script: &mut Script) {
-    let asked = |v: i16, keys: &[&str], key_type: i8| {
-        if v < 4 {
-            FindCoordinatorRequest {
-                key: keys[0].to_owned().into(),
-                key_type: if v == 0 { 0 } else { key_type },
-                ..FindCoordinatorRequest::default()
-            }
-        } else {
-            let coordinator_keys = keys.iter().map(|key| (*key).to_owned().into()).collect();
-            FindCoordinatorRequest { key_type, coordinator_keys, ..FindCoordinatorRequest::default() }
+fn asked(v: i16, keys: &[&str], key_type: i8) -> FindCoordinatorRequest<'static> {
+    if v < 4 {
+        FindCoordinatorRequest {
+            key: keys[0].to_owned().into(),
+            key_type: if v == 0 { 0 } else { key_type },
+            ..FindCoordinatorRequest::default()
         }
-    };
+    } else {
+        let coordinator_keys = keys.iter().map(|key| (*key).to_owned().into()).collect();
+        FindCoordinatorRequest { key_type, coordinator_keys, ..FindCoordinatorRequest::default() }
+    }
+}
+
+/// Coordinators of transactions, and of share groups: the last steps, because Kafka makes a topic for the first of them.
+pub(crate) fn other_coordinators(script: &mut Script) {
+    let not_yet = base::ErrorCode::CoordinatorNotAvailable.code();
+    while script.look(3, &asked(3, &["some"], 1), |response| response.error_code) == not_yet {}
+    script.within("transaction", 1..=6, |v| asked(v, &["some"], 1));
+    script.within("share", 1..=6, |v| asked(v, &["some"], 2));
+}
+
+fn find_coordinator(script: &mut Script) {
     script.all("group", |v| asked(v, &["some"], 0));
     script.all("empty-key", |v| asked(v, &[""], 0));
     script.within("key-type-7", 1..=6, |v| asked(v, &["some"], 7));

@@ -62,6 +62,7 @@ fn run(address: &str) -> Vec<(String, i16, String)> {
     values::values(&mut script);
     cluster::update_features(&mut script);
     controller::controller(&mut script);
+    groups::other_coordinators(&mut script);
     script.lines
 }
 

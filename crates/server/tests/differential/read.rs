@@ -416,4 +416,5 @@ pub(crate) fn delete_records(script: &mut Script) {
         let cut = fetch(script, v, name, from(3));
         script.one("below-log-start", v, &cut);
     }
+    script.within("max-timestamp-of-deleted-records", 7..=11, |_| list("d-v2", at(-3)));
 }
