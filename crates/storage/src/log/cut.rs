@@ -19,12 +19,30 @@ impl Log {
         }
         for segment in dropped.iter().rev() {
             *dropped_bytes += segment.size;
-            for suffix in ["log", "index", "timeindex", "txnindex", "snapshot"] {
-                self.remove(&path(&self.dir, segment.base, suffix))?;
-            }
+            self.remove_files_of(segment.base)?;
         }
         self.disk.sync_dir(&self.dir).map_err(DiskError::on("sync the folder", &self.dir))?;
         Ok(())
+    }
+
+    fn remove_files_of(&self, base: Offset) -> Result<(), DiskError> {
+        ["log", "index", "timeindex", "txnindex", "snapshot"]
+            .iter()
+            .try_for_each(|suffix| self.remove(&path(&self.dir, base, suffix)))
+    }
+
+    /// Empties a log that ends below `offset`, where its checkpoint says that it begins, and begins again there, as Kafka does: else records
+    /// that are appended now would be below that start at the next opening. The first segment goes first: without the last one, what is
+    /// left would seem to have lost what was synced.
+    pub(super) fn begin_above(&mut self, offset: Offset) -> Result<(), LogError> {
+        let last = self.segments.pop().expect("a log has a segment");
+        for segment in std::mem::take(&mut self.segments) {
+            self.remove_files_of(segment.base)?;
+        }
+        self.disk.sync_dir(&self.dir).map_err(DiskError::on("sync the folder", &self.dir))?;
+        self.segments.push(last);
+        self.unsynced.clear();
+        self.truncate_fully(offset)
     }
 
     /// Cuts a segment for good: what was cut off may not come back beside what is appended in its place, nor behind it once the

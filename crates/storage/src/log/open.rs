@@ -106,10 +106,16 @@ impl Log {
             let what = format!("the log ends at offset {}, and was closed at {}", log.log_end, options.recovery_point);
             return Err(corrupt(path(&log.dir, last.base, "log"), last.size, what));
         }
+        if log.log_end < options.log_start {
+            // What the start was moved past has not all reached the disk. The recovery point is not above the log's end.
+            tally.recovery.truncated_bytes += log.size_bytes();
+            log.begin_above(options.log_start)?;
+            log.segments.shrink_to_fit();
+            return Ok((log, tally.recovery));
+        }
         log.recovery_point = if options.clean { log.log_end } else { log.recovery_point.min(log.log_end) };
         log.epochs.truncate_end(log.log_end.max(Offset(1)));
         log.epochs_dirty = log.epochs != known_epochs;
-        log.log_start = log.log_start.min(log.log_end);
         log.load_producers(&files, untrusted_from)?;
         log.segments.shrink_to_fit();
         Ok((log, tally.recovery))

@@ -11,6 +11,7 @@ mod faults;
 mod model;
 mod producers;
 mod recovery;
+mod start;
 mod times;
 
 const DIR: &str = "/d/t-0";
