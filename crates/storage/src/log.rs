@@ -11,6 +11,7 @@ mod read;
 mod recover;
 mod reload;
 mod retain;
+mod swap;
 mod window;
 
 use crate::TxnEntry;

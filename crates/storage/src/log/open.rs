@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Suffixes of files that only an interrupted operation leaves.
-const LEFTOVERS: &[&str] = &["deleted", "cleaned", "swap", "tmp"];
+/// Suffixes of files that only an interrupted operation leaves. See also `swap`.
+const LEFTOVERS: &[&str] = &["deleted", "cleaned", "tmp"];
 
 impl Log {
     /// Makes the log of a new partition, beginning at offset 0.
@@ -254,7 +254,11 @@ pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Files, LogError> {
         let file = dir.join(name);
         disk.file_len(&file).map_err(DiskError::on("measure", &file))
     };
-    for (name, _) in disk.names(dir).map_err(DiskError::on("list", dir))? {
+    let mut names = disk.names(dir).map_err(DiskError::on("list", dir))?;
+    if super::swap::finish(disk, dir, &names)? {
+        names = disk.names(dir).map_err(DiskError::on("list", dir))?;
+    }
+    for (name, _) in names {
         if LEFTOVERS.iter().any(|suffix| name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))) {
             let file = dir.join(&name);
             disk.remove_file(&file).map_err(DiskError::on("remove", &file))?;

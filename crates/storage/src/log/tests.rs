@@ -12,6 +12,7 @@ mod model;
 mod producers;
 mod recovery;
 mod start;
+mod swap;
 mod times;
 
 const DIR: &str = "/d/t-0";
