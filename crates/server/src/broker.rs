@@ -140,6 +140,15 @@ impl LogDirHandle {
         self.committer.break_with(error);
     }
 
+    /// What a change of the dir's folders came to; an error of the disk fails the dir with it (R21).
+    pub(crate) fn failing<T>(&self, done: Result<T, impl Into<LogError>>) -> Result<T, LogError> {
+        done.map_err(Into::into).inspect_err(|error| {
+            if let LogError::Disk(error) = error {
+                self.fail(error);
+            }
+        })
+    }
+
     /// Whether the dir has failed.
     pub(crate) fn is_offline(&self) -> bool {
         self.offline.load(Ordering::Acquire)

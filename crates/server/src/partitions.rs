@@ -257,7 +257,7 @@ impl Partitions {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(dir = %handle.dir.path().display(), %error, "new partitions cannot be made");
-                handle.committer.break_with(&error);
+                handle.fail(&error);
                 false
             }
         }
@@ -279,17 +279,21 @@ impl Partitions {
             Some(((log, has_id), found)) => (found.dir, log, !has_id),
             None => {
                 if let Some(found) = &found {
-                    self.put_other_aside(tp, found.dir)?;
+                    let handle = &self.dirs[found.dir];
+                    handle.failing(self.put_aside(tp, handle, "belongs to another topic of this name"))?;
                 }
                 match self.choose_dir(missing.registration, counts) {
-                    Ok(at) => (at, self.make(tp, &self.dirs[at], Arc::clone(config))?, true),
+                    Ok(at) => {
+                        let handle = &self.dirs[at];
+                        (at, handle.failing(self.make(tp, handle, Arc::clone(config)))?, true)
+                    }
                     Err(away) => return Ok(Err(away)),
                 }
             }
         };
         counts[at] += 1;
         if is_new {
-            beside[at].push(log.write_topic_id_beside(id)?);
+            beside[at].push(self.dirs[at].failing(log.write_topic_id_beside(id))?);
         }
         log.release_files();
         Ok(Ok(Opened { dir: at, log, is_new }))
@@ -299,7 +303,7 @@ impl Partitions {
     fn serve(&self, missing: Missing<'_>, opened: Opened) -> Result<(), LogError> {
         let Opened { dir: at, mut log, is_new } = opened;
         if is_new {
-            log.name_topic_id()?;
+            self.dirs[at].failing(log.name_topic_id())?;
         }
         self.note_place(&missing, at);
         let Missing { tp, id, registration, settings: (topic, _) } = missing;
@@ -331,17 +335,11 @@ impl Partitions {
         })
     }
 
-    /// Makes room for a new log. R30: a folder of the same name that is there is an older topic's.
-    fn put_other_aside(&self, tp: &TopicPartition, dir: usize) -> Result<(), LogError> {
-        let handle = &self.dirs[dir];
-        let aside = handle.dir.rename_aside(tp, Uuid::random(&mut self.rng.lock()), "stray")?;
-        tracing::warn!(partition = %tp, folder = %aside.display(), "put a folder aside that belongs to another topic of this name");
-        handle.note_gone(tp);
-        Ok(())
-    }
-
-    /// Makes a new log.
+    /// Makes a new log. R30: a folder of the same name that is there is an older topic's.
     fn make(&self, tp: &TopicPartition, handle: &LogDirHandle, config: Arc<LogConfig>) -> Result<Log, LogError> {
+        if handle.dir.has_folder(tp)? {
+            self.put_aside(tp, handle, "belongs to another topic of this name")?;
+        }
         handle.forget_gone(tp)?;
         let dir = handle.dir.path().join(tp.to_string());
         let (recovery_point, log_start) = (Offset::ZERO, Offset::ZERO);
@@ -365,11 +363,13 @@ impl Partitions {
         self.away.lock().retain(|_, of| *of != id);
     }
 
-    /// Renames the folder of a topic that is deleted, for removal.
+    /// Renames the folder of a topic that is deleted, for removal. Where that fails, its log dir does: a folder that keeps its name is taken
+    /// for a live partition's.
     fn put_away(&self, tp: &TopicPartition, dir: usize) {
-        self.dirs[dir].note_gone(tp);
+        let handle = &self.dirs[dir];
+        handle.note_gone(tp);
         let unique = Uuid::random(&mut self.rng.lock());
-        match self.dirs[dir].dir.rename_aside(tp, unique, "delete") {
+        match handle.failing(handle.dir.rename_aside(tp, unique, "delete")) {
             Ok(path) => self.removed.lock().push(path),
             Err(error) => {
                 tracing::error!(partition = %tp, %error, "the folder of a deleted topic cannot be renamed");
@@ -377,20 +377,22 @@ impl Partitions {
         }
     }
 
+    /// Renames a folder that is not the partition's of its name. It is never removed (KIP-858).
+    fn put_aside(&self, tp: &TopicPartition, handle: &LogDirHandle, why: &str) -> Result<(), LogError> {
+        handle.note_gone(tp);
+        let path = handle.dir.rename_aside(tp, Uuid::random(&mut self.rng.lock()), "stray")?;
+        tracing::warn!(partition = %tp, folder = %path.display(), why, "put a folder aside");
+        Ok(())
+    }
+
     /// The end of the start: folders that belong to no topic of the metadata are put aside, never removed (KIP-858).
     pub(crate) fn put_strays_aside(&self) {
         self.dirs_gone.store(false, Ordering::Relaxed);
         let twins = std::mem::take(&mut *self.twins.lock());
         for (tp, found) in std::mem::take(&mut *self.found.lock()).into_iter().chain(twins) {
-            let unique = Uuid::random(&mut self.rng.lock());
-            self.dirs[found.dir].note_gone(&tp);
-            match self.dirs[found.dir].dir.rename_aside(&tp, unique, "stray") {
-                Ok(path) => {
-                    tracing::warn!(partition = %tp, folder = %path.display(), "put a folder aside that no topic owns")
-                }
-                Err(error) => {
-                    tracing::error!(partition = %tp, %error, "a folder that no topic owns cannot be put aside")
-                }
+            let handle = &self.dirs[found.dir];
+            if let Err(error) = handle.failing(self.put_aside(&tp, handle, "no topic owns it")) {
+                tracing::error!(partition = %tp, %error, "a folder that no topic owns cannot be put aside");
             }
         }
     }

@@ -270,6 +270,19 @@ impl LogDir {
         offsets.store(self.disk.as_ref(), &self.path.join(name))
     }
 
+    /// Whether there is a folder of a partition's name.
+    ///
+    /// # Errors
+    /// Disk errors.
+    pub fn has_folder(&self, tp: &TopicPartition) -> Result<bool, DiskError> {
+        let path = self.path.join(tp.to_string());
+        match self.disk.names(&path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(DiskError::on("list", &path)(error)),
+        }
+    }
+
     /// Renames a partition's folder and returns its new path: `delete` for removal, `stray` for one that no topic owns.
     /// `unique` makes the name unique.
     ///

@@ -221,3 +221,63 @@ async fn a_log_dir_that_is_emptied_and_formatted_anew_gets_none_of_its_partition
     let expected: Vec<i16> = in_second.iter().map(|second| if *second { STORAGE_ERROR } else { 0 }).collect();
     assert_eq!(driven.produce("t", 4, -1), expected);
 }
+
+#[tokio::test]
+async fn a_deleted_topics_folder_that_cannot_be_renamed_takes_its_log_dir_offline_r21() {
+    let disk = FaultyMemDisk::new(1);
+    format(&disk, &["/d1", "/d2"]);
+    let own = Arc::new(NoRename { inner: disk.clone(), fails: AtomicBool::new(true) });
+    let mut driven = Driven::start(Arc::clone(&own) as Arc<dyn Disk>, &["/d1", "/d2"]);
+    ["x", "t", "y", "z"].iter().for_each(|topic| driven.create(topic, 1));
+    assert!(is_there(&disk, "/d2/t-0") && is_there(&disk, "/d2/z-0"));
+    driven.delete("t");
+    driven.commit();
+    assert_eq!(driven.produce("z", 1, -1), [STORAGE_ERROR]);
+    assert_eq!(driven.produce("y", 1, -1), [0]);
+    assert_eq!(driven.node.failed(), None, "one of two log dirs is left");
+    driven.create("t", 1);
+    assert!(is_there(&disk, "/d1/t-0"));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_in_the_way_of_a_new_partition_is_put_aside_r30() {
+    let disk = FaultyMemDisk::new(1);
+    format(&disk, &["/d1"]);
+    let mut driven = start(&disk, &["/d1"]);
+    driven.create("x", 1);
+    (0..3).for_each(|_| assert_eq!(driven.produce("x", 1, -1), [0]));
+    copy(&disk, "/d1/x-0", "/d1/t-0");
+    driven.create("t", 1);
+    assert_eq!(driven.produce("t", 1, -1), [0]);
+    assert_eq!(driven.ends("t"), [(0, 1)]);
+    let names = disk.names(Path::new("/d1")).expect("a list");
+    let stray = names.iter().find(|(name, _)| name.starts_with("t-0.") && name.ends_with("-stray")).expect("put aside");
+    let log = Path::new("/d1").join(&stray.0).join("00000000000000000000.log");
+    assert_eq!(disk.file_len(&log).ok(), disk.file_len(Path::new("/d1/x-0/00000000000000000000.log")).ok());
+}
+
+/// A disk on which no folder of a partition of `t` can be made, as long as that is so.
+#[derive(Debug)]
+struct NoFolder(FaultyMemDisk);
+
+impl DiskWrapper for NoFolder {
+    fn target(&self) -> &dyn Disk {
+        &self.0
+    }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        if path.ends_with("t-0") { Err(io::Error::other("input/output error")) } else { self.0.create_dir(path) }
+    }
+}
+
+#[tokio::test]
+async fn a_partition_that_cannot_be_made_takes_its_log_dir_offline_r21() {
+    let disk = FaultyMemDisk::new(1);
+    format(&disk, &["/d1", "/d2"]);
+    let mut driven = Driven::start(Arc::new(NoFolder(disk.clone())), &["/d1", "/d2"]);
+    ["x", "t"].iter().for_each(|topic| driven.create(topic, 1));
+    driven.commit();
+    assert_eq!(driven.produce("t", 1, -1), [STORAGE_ERROR]);
+    assert_eq!(driven.produce("x", 1, -1), [0]);
+    ["y", "z"].iter().for_each(|topic| driven.create(topic, 1));
+    assert!(is_there(&disk, "/d1/y-0") && is_there(&disk, "/d1/z-0"), "the second log dir gets nothing more");
+}
