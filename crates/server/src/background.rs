@@ -2,6 +2,7 @@
 //! runs on a thread of its own, so that no request waits for a disk.
 
 use crate::broker::{Broker, LogDirHandle};
+use crate::partition::Partition;
 use base::{BrokerEpoch, Monotonic, Offset, Timestamp, TopicPartition};
 use controller::{Controller, Decision};
 use parking_lot::Mutex;
@@ -191,23 +192,25 @@ pub(crate) fn checkpoint(broker: &Broker, at: usize, name: &str) -> Result<(), D
     // Asked first: whoever publishes holds the quorum, and may wait for the checkpoint.
     let is_metadata_dir = handle.dir.path() == broker.config.metadata_log_dir;
     let metadata = (name == checkpoint_name::RECOVERY_POINT && is_metadata_dir).then(|| broker.quorum.recovery_point());
+    let mut partitions = Vec::new();
     let checkpoint = handle.store_checkpoint(name, || {
-        let mut checkpoint = partitions_checkpoint(broker, at, name);
+        partitions = broker.partitions.in_dir(at);
+        let mut checkpoint = partitions_checkpoint(broker, at, name, &partitions);
         if let Some(offset) = metadata {
             checkpoint.0.insert(TopicPartition::new(METADATA_TOPIC, 0), offset);
         }
         checkpoint
     })?;
     if name == checkpoint_name::LOG_START {
-        broker.partitions.in_dir(at).iter().for_each(|partition| partition.log_start_kept(&checkpoint));
+        // Those that were asked, not those of their names by now: a new topic's log does not start where an older one's did (R30).
+        partitions.iter().for_each(|partition| partition.log_start_kept(&checkpoint));
     }
     Ok(())
 }
 
-fn partitions_checkpoint(broker: &Broker, at: usize, name: &str) -> OffsetCheckpoint {
+fn partitions_checkpoint(broker: &Broker, at: usize, name: &str, partitions: &[Arc<Partition>]) -> OffsetCheckpoint {
     let mut offsets: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
-    let open =
-        broker.partitions.in_dir(at).into_iter().map(|partition| (partition.tp.clone(), partition.checkpoints()));
+    let open = partitions.iter().map(|partition| (partition.tp.clone(), partition.checkpoints()));
     for (tp, (recovery_point, high_watermark, log_start)) in open.chain(broker.partitions.unopened_in(at)) {
         let offset = match name {
             checkpoint_name::RECOVERY_POINT => recovery_point,
