@@ -3,11 +3,31 @@
 //! The two differ in details that clients meet: `\Q..\E`, braces that repeat nothing, brackets inside of classes, octal numbers, and
 //! `\w` that is ASCII. What RE2 refuses and `regex` would take for something else is refused here. It does not know topics.
 
+use std::collections::BTreeSet;
 use std::iter::Peekable;
 use std::str::Chars;
 
 /// RE2 repeats at most this often.
 const REPEAT_MAX: u32 = 1_000;
+/// The general categories of RE2/J, by their only names.
+pub(super) const CATEGORIES: &str =
+    "C Cc Cf Co Cs L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl Zp Zs";
+/// The scripts of RE2/J, by their only names.
+pub(super) const SCRIPTS: &str = "Arabic Armenian Avestan Balinese Bamum Batak Bengali Bopomofo Brahmi Braille Buginese Buhid Canadian_Aboriginal Carian \
+    Cham Cherokee Common Coptic Cuneiform Cypriot Cyrillic Deseret Devanagari Egyptian_Hieroglyphs Ethiopic Georgian \
+    Glagolitic Gothic Greek Gujarati Gurmukhi Han Hangul Hanunoo Hebrew Hiragana Imperial_Aramaic Inherited \
+    Inscriptional_Pahlavi Inscriptional_Parthian Javanese Kaithi Kannada Katakana Kayah_Li Kharoshthi Khmer Lao Latin Lepcha \
+    Limbu Linear_B Lisu Lycian Lydian Malayalam Mandaic Meetei_Mayek Mongolian Myanmar New_Tai_Lue Nko Ogham Ol_Chiki \
+    Old_Italic Old_Persian Old_South_Arabian Old_Turkic Oriya Osmanya Phags_Pa Phoenician Rejang Runic Samaritan Saurashtra \
+    Shavian Sinhala Sundanese Syloti_Nagri Syriac Tagalog Tagbanwa Tai_Le Tai_Tham Tai_Viet Tamil Telugu Thaana Thai Tibetan \
+    Tifinagh Ugaritic Unknown Vai Yi";
+/// Categories and scripts that no character has which `regex` knows.
+const OF_NOTHING: [&str; 2] = ["Cs", "Unknown"];
+/// The classes of RE2/J that are named within brackets.
+const NAMED: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
+    "xdigit",
+];
 
 /// The expression for `regex`, not yet checked otherwise.
 ///
@@ -18,6 +38,7 @@ pub(super) fn translate(re2: &str) -> Result<String, &'static str> {
     let mut rest = re2.chars().peekable();
     // Whether the last thing was a repetition: RE2 knows no repetition of one.
     let mut is_repeated = false;
+    let mut names = BTreeSet::new();
     while let Some(c) = rest.next() {
         let was_repeated = std::mem::take(&mut is_repeated);
         match c {
@@ -26,6 +47,9 @@ pub(super) fn translate(re2: &str) -> Result<String, &'static str> {
             '[' => class(&mut rest, &mut out)?,
             '(' => {
                 out.push('(');
+                if group_name(&mut rest, &mut names)? {
+                    continue;
+                }
                 flags(&rest)?;
                 // The question mark of a group repeats nothing.
                 out.extend(rest.next_if_eq(&'?'));
@@ -82,7 +106,8 @@ fn escape(rest: &mut Peekable<Chars<'_>>, out: &mut String, in_class: bool) -> R
         ('S', _) => out.push_str(r"[^\t\n\f\r ]"),
         ('0'..='7', _) => octal(c, rest, out)?,
         ('u' | 'U' | '8' | '9', _) => return Err("invalid escape sequence"),
-        ('p' | 'P' | 'x', _) => {
+        ('p' | 'P', _) => property(c == 'P', rest, out)?,
+        ('x', _) => {
             out.extend(['\\', c]);
             // Braces that name something repeat nothing.
             if rest.peek() == Some(&'{') {
@@ -92,6 +117,27 @@ fn escape(rest: &mut Peekable<Chars<'_>>, out: &mut String, in_class: bool) -> R
         }
         (c, _) if c.is_ascii_alphanumeric() => out.extend(['\\', c]),
         (c, _) => push_literal(out, c),
+    }
+    Ok(())
+}
+
+/// What follows `\p` or `\P`: a letter, or a name in braces that `^` negates once more. `regex` knows more names than RE2, and no `^`.
+fn property(negated: bool, rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), &'static str> {
+    const WRONG: &str = "invalid character class range";
+    let mut name = String::new();
+    match rest.next().ok_or(WRONG)? {
+        '{' if rest.clone().any(|c| c == '}') => name.extend(rest.by_ref().take_while(|c| *c != '}')),
+        other => name.push(other),
+    }
+    let (negated, name) = name.strip_prefix('^').map_or((negated, name.as_str()), |name| (!negated, name));
+    let is_one_of = |names: &str| names.split(' ').any(|known| known == name);
+    let letter = |negated| if negated { 'P' } else { 'p' };
+    match name {
+        "Any" => out.push_str(&format!("\\{}{{Any}}", letter(negated))),
+        _ if OF_NOTHING.contains(&name) => out.push_str(&format!("\\{}{{Any}}", letter(!negated))),
+        _ if is_one_of(CATEGORIES) => out.push_str(&format!("\\{}{{gc={name}}}", letter(negated))),
+        _ if is_one_of(SCRIPTS) => out.push_str(&format!("\\{}{{sc={name}}}", letter(negated))),
+        _ => return Err(WRONG),
     }
     Ok(())
 }
@@ -127,7 +173,7 @@ fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), &'stati
                 return Ok(());
             }
             '\\' => escape(rest, out, true)?,
-            '[' => match named(rest) {
+            '[' => match named(rest)? {
                 Some(length) => {
                     out.push('[');
                     out.extend(rest.by_ref().take(length));
@@ -144,10 +190,13 @@ fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), &'stati
 }
 
 /// Characters of `:alpha:]` after the bracket.
-fn named(rest: &Peekable<Chars<'_>>) -> Option<usize> {
+fn named(rest: &Peekable<Chars<'_>>) -> Result<Option<usize>, &'static str> {
     let text: String = rest.clone().collect();
-    let end = text.strip_prefix(':')?.find(":]")?;
-    Some(text[..end + 3].chars().count())
+    let Some((name, _)) = text.strip_prefix(':').and_then(|text| text.split_once(":]")) else { return Ok(None) };
+    if !NAMED.contains(&name.strip_prefix('^').unwrap_or(name)) {
+        return Err("invalid character class range");
+    }
+    Ok(Some(name.len() + 3))
 }
 
 /// Characters of `2,3}` after the brace, when it repeats.
@@ -164,6 +213,22 @@ fn counted(rest: &Peekable<Chars<'_>>) -> Result<Option<usize>, &'static str> {
         return Err("invalid repeat count");
     }
     Ok(Some(text.chars().count() + 1))
+}
+
+/// Takes `?P<name>` or `?<name>` after a parenthesis and says whether it was there. Names only have to be told apart: nobody asks for what
+/// a group has matched, and RE2 lets them begin with a digit, so `regex` does not see them.
+fn group_name(rest: &mut Peekable<Chars<'_>>, names: &mut BTreeSet<String>) -> Result<bool, &'static str> {
+    let text: String = rest.clone().collect();
+    let Some(named) = text.strip_prefix("?P<").or_else(|| text.strip_prefix("?<")) else { return Ok(false) };
+    let name = named.split_once('>').map_or("", |(name, _)| name);
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err("invalid named capture");
+    }
+    if !names.insert(name.to_owned()) {
+        return Err("duplicate capture group name");
+    }
+    rest.by_ref().take_while(|c| *c != '>').for_each(drop);
+    Ok(true)
 }
 
 /// Refuses the flags that only `regex` has.

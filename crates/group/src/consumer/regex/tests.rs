@@ -1,6 +1,6 @@
 //! Expressions against what Kafka's RE2/J makes of them: testdata/ConsumerVectors.java says how the file was made.
 
-use super::{Follows, compile, follow, look_again, resolve, resolve_all};
+use super::{Follows, compile, follow, look_again, re2, resolve, resolve_all};
 use crate::consumer::tests_support::{image, unescape};
 use crate::consumer::{ConsumerGroup, Member, OwnConfig, ResolvedRegex, Sessions, Step, TopicHashes, records};
 use crate::journal::Journal;
@@ -34,6 +34,15 @@ fn expressions_match_what_they_match_in_kafka() {
         count += 1;
     }
     assert!(wrong.is_empty() && count > 100, "{count} expressions; {wrong:#?}");
+}
+
+#[test]
+fn every_category_and_script_of_re2_is_one_here() {
+    for name in re2::CATEGORIES.split(' ').chain(re2::SCRIPTS.split(' ')) {
+        for pattern in [format!(r"\p{{{name}}}"), format!(r"[a\P{{{name}}}]")] {
+            assert!(compile(&pattern).is_ok(), "{pattern}");
+        }
+    }
 }
 
 #[test]
