@@ -81,6 +81,21 @@ fn from(text: &str) -> Result<From, String> {
     }
 }
 
+/// Where to begin in a partition from `start` to `end`, and what is to be said when that is not where it was wanted: what is gone already
+/// cannot be waited for, and beyond the end a broker knows no offset.
+fn place(from: From, start: i64, end: i64) -> (Start, Option<String>) {
+    match from {
+        From::Last(count) => (Start::Offset((end - count).max(start)), None),
+        From::Start(Start::Offset(offset)) if offset < start => {
+            (Start::Offset(start), Some(format!("begins at {start}, after {offset}")))
+        }
+        From::Start(Start::Offset(offset)) if offset > end => {
+            (Start::Offset(end), Some(format!("ends at {end}, before {offset}")))
+        }
+        From::Start(from) => (from, None),
+    }
+}
+
 pub(crate) async fn run(command: Consume) -> Result<(), Failure> {
     let isolation = match command.isolation {
         IsolationArg::ReadUncommitted => Isolation::ReadUncommitted,
@@ -126,23 +141,25 @@ impl Reading {
         let out_of_range = if command.follow { OutOfRange::Earliest } else { OutOfRange::Fail };
         let options = ConsumerOptions { isolation, out_of_range, ..ConsumerOptions::default() };
         let mut consumer = Consumer::new(client.clone(), options);
-        let mut ends = BTreeMap::new();
+        let (mut ends, mut beyond) = (BTreeMap::new(), 0);
         for partition in partitions {
             let (start, end) = client.offset_range(&command.topic, partition, isolation).await?;
-            let from = match command.from {
-                From::Last(count) => Start::Offset((end - count).max(start)),
-                // What is gone already cannot be waited for.
-                From::Start(Start::Offset(offset)) if offset < start => {
-                    eprintln!("thalweg: partition {partition} begins at {start}, after {offset}");
-                    Start::Offset(start)
-                }
-                From::Start(from) => from,
-            };
+            let (from, beside) = place(command.from, start, end);
+            if let Some(what) = beside {
+                eprintln!("thalweg: partition {partition} {what}");
+            }
+            beyond += usize::from(matches!(command.from, From::Start(Start::Offset(offset)) if offset > end));
             let position = consumer.assign(&command.topic, partition, from).await?;
             if !command.follow && position >= end {
                 consumer.unassign(&command.topic, partition);
             }
             ends.insert(partition, end);
+        }
+        if beyond > 0 && beyond == ends.len() {
+            return Err(Failure::said(format!(
+                "there is no such offset in {}: begin at an offset up to the end, or --from latest with --follow",
+                command.topic
+            )));
         }
         let ends = (!command.follow).then_some(ends);
         let wanted = !io::stdout().is_terminal();
@@ -230,5 +247,15 @@ mod tests {
         assert_eq!(from("@17"), Ok(From::Start(Start::Timestamp(17))));
         assert_eq!(from("2026-11-24T10:00Z"), Ok(From::Start(Start::Timestamp(1_795_514_400_000))));
         assert!(from("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_place_beside_the_partition_is_told() {
+        let at = |offset| place(From::Start(Start::Offset(offset)), 3, 7);
+        assert_eq!(at(2), (Start::Offset(3), Some("begins at 3, after 2".to_owned())));
+        assert_eq!(at(3), (Start::Offset(3), None));
+        assert_eq!(at(7), (Start::Offset(7), None), "the next record's");
+        assert_eq!(at(99), (Start::Offset(7), Some("ends at 7, before 99".to_owned())));
+        assert_eq!(place(From::Last(9), 3, 7), (Start::Offset(3), None));
     }
 }

@@ -123,6 +123,9 @@ async fn create(
         }
         Err(error) => return Err(error.into()),
     };
+    if !validate_only {
+        warn_of_no_effect(admin, &new.name, new.configs.iter().map(|(name, value)| (&**name, &**value))).await?;
+    }
     let value = json!({
         "topic": new.name, "created": !validate_only, "id": created.id.to_string(),
         "partitions": created.partitions, "replication_factor": created.replication_factor,
@@ -133,6 +136,33 @@ async fn create(
         _ => String::new(),
     };
     done(format, value, &format!("{verb} topic {}{shape}", new.name))
+}
+
+/// Says which of a topic's configs have no effect, where the broker is Thalweg: it has a config that Kafka has not.
+async fn warn_of_no_effect<'c>(
+    admin: &Admin,
+    topic: &str,
+    configs: impl Iterator<Item = (&'c str, &'c str)>,
+) -> Result<(), Failure> {
+    let idle: Vec<String> = configs.filter_map(|(name, value)| no_effect(name, value)).collect();
+    if idle.is_empty() {
+        return Ok(());
+    }
+    let all = admin.describe_configs(&ConfigResource::Topic(topic.to_owned())).await?;
+    if all.iter().any(|entry| entry.name == "durability") {
+        idle.iter().for_each(|sentence| eprintln!("thalweg: {sentence}"));
+    }
+    Ok(())
+}
+
+/// What is to be said of a topic's config whose value has no effect yet.
+fn no_effect(name: &str, value: &str) -> Option<String> {
+    let row = config::topic_row(name)?;
+    if name == "cleanup.policy" && config::words(value).any(|word| word == "compact") {
+        return Some(format!("{name}={value} is kept, but logs are not compacted yet"));
+    }
+    let is_idle = row.honoured == config::Honoured::NotYet && row.default != Some(value.trim());
+    is_idle.then(|| format!("{name} is not honoured yet: it has no effect"))
 }
 
 fn done(format: Format, value: Value, sentence: &str) -> Result<(), Failure> {
@@ -242,6 +272,8 @@ async fn alter(
     }
     if !changes.is_empty() {
         admin.alter_configs(&ConfigResource::Topic(topic.to_owned()), changes).await?;
+        let set = changes.iter().filter_map(|(name, value)| Some((&**name, value.as_deref()?)));
+        warn_of_no_effect(admin, topic, set).await?;
     }
     if let Some(count) = partitions {
         admin.create_partitions(topic, count, false).await?;
@@ -260,4 +292,23 @@ async fn delete(admin: &Admin, topics: &[String], lenient: bool, format: Format)
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::no_effect;
+
+    #[test]
+    fn configs_without_effect_are_told() {
+        for (name, value) in
+            [("cleanup.policy", "compact"), ("cleanup.policy", "delete, compact"), ("preallocate", "true")]
+        {
+            assert!(no_effect(name, value).is_some_and(|sentence| sentence.contains(name)), "{name}={value}");
+        }
+        for (name, value) in
+            [("cleanup.policy", "delete"), ("preallocate", "false"), ("retention.ms", "7"), ("no.such", "1")]
+        {
+            assert_eq!(no_effect(name, value), None, "{name}={value}");
+        }
+    }
 }
