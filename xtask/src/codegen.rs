@@ -4,6 +4,7 @@
 //! neither be stale nor edited by hand.
 
 mod emit;
+mod errors;
 mod model;
 mod names;
 mod parse;

@@ -98,13 +98,15 @@ pub struct Outgoing {
     pub bytes: Vec<u8>,
     /// File ranges, in ascending order of [`FilePiece::at`].
     pub files: Vec<FilePiece>,
+    /// Whether it tells of an error. Nothing is done for it here; a service counts by it.
+    pub has_error: bool,
 }
 
 impl Outgoing {
     /// A frame without file ranges.
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self { bytes, files: Vec::new() }
+        Self { bytes, files: Vec::new(), has_error: false }
     }
 
     /// Bytes on the wire.

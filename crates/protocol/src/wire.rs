@@ -71,5 +71,11 @@ pub trait Request: Message {
     type Response<'r>: Decode<'r>;
 }
 
+/// An answer to a request.
+pub trait Response: Encode {
+    /// Whether it tells of an error, of the whole request or of anything in it.
+    fn has_error(&self) -> bool;
+}
+
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use net::{FilePiece, Outgoing, Reply};
 use protocol::ApiKey;
 use protocol::frame;
-use protocol::wire::{Encode, Writer};
+use protocol::wire::{Response, Writer};
 
 /// The request that an answer belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct ReplyTo {
 
 impl ReplyTo {
     /// The answer, ready to be sent.
-    pub(crate) fn now(self, response: &impl Encode) -> Reply {
+    pub(crate) fn now(self, response: &impl Response) -> Reply {
         match self.encode(response, Vec::new()) {
             Ok(outgoing) => Reply::Now(outgoing),
             Err(reason) => Reply::Close(reason),
@@ -23,14 +23,14 @@ impl ReplyTo {
     }
 
     /// The answer of a request that waited; `None` closes the connection.
-    pub(crate) fn later(self, response: &impl Encode) -> Option<Outgoing> {
+    pub(crate) fn later(self, response: &impl Response) -> Option<Outgoing> {
         self.encode(response, Vec::new())
             .inspect_err(|reason| tracing::error!(%reason, "an answer could not be encoded"))
             .ok()
     }
 
     /// The encoded answer with `files` standing where the response's spliced records are, in their order.
-    pub(crate) fn encode(self, response: &impl Encode, files: Vec<FileRange>) -> Result<Outgoing, String> {
+    pub(crate) fn encode(self, response: &impl Response, files: Vec<FileRange>) -> Result<Outgoing, String> {
         let mut writer = Writer::default();
         frame::encode_response(self.correlation_id, self.key, self.version, response, &mut writer)
             .map_err(|error| format!("the {} v{} answer cannot be encoded: {error}", self.key.name(), self.version))?;
@@ -39,7 +39,7 @@ impl ReplyTo {
             assert_eq!(splice.len, range.len, "a file range fills its splice");
             FilePiece { at: splice.at, file: range.file, position: range.position, len: range.len }
         });
-        Ok(Outgoing { files: files.collect(), bytes: writer.buf })
+        Ok(Outgoing { files: files.collect(), bytes: writer.buf, has_error: response.has_error() })
     }
 }
 

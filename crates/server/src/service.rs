@@ -38,13 +38,19 @@ impl Service for NodeService {
                 Reply::Later(Box::pin(async move {
                     let answer = pending.await;
                     let took = broker.clock.monotonic().since(started);
-                    broker.metrics.request(key, took, answer.is_none());
+                    let failed = answer.as_ref().is_none_or(|outgoing| outgoing.has_error);
+                    broker.metrics.request(key, took, failed);
                     answer
                 }))
             }
             reply => {
                 let took = self.broker.clock.monotonic().since(started);
-                metrics.request(key, took, matches!(reply, Reply::Close(_)));
+                let failed = match &reply {
+                    Reply::Now(outgoing) => outgoing.has_error,
+                    Reply::Close(_) => true,
+                    Reply::Nothing | Reply::Later(_) => false,
+                };
+                metrics.request(key, took, failed);
                 reply
             }
         }

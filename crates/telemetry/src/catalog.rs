@@ -36,7 +36,7 @@ macro_rules! catalog {
 
 catalog! {
     "thalweg_requests_total" Counter Some("api"), "Requests answered, by API.";
-    "thalweg_request_errors_total" Counter Some("api"), "Requests that closed their connection, by API.";
+    "thalweg_request_errors_total" Counter Some("api"), "Requests whose answer tells of an error, or that closed their connection, by API.";
     "thalweg_request_seconds" Histogram Some("api"), "Time from a request's arrival to its answer, by API.";
     "thalweg_received_bytes_total" Counter None, "Bytes received on connections.";
     "thalweg_sent_bytes_total" Counter None, "Bytes sent on connections.";

@@ -209,11 +209,11 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Counts a request of the API with this key.
-    pub fn request(&self, api: i16, took: Duration, closed: bool) {
+    pub fn request(&self, api: i16, took: Duration, failed: bool) {
         let Some(at) = usize::try_from(api).ok().filter(|at| *at < APIS) else { return };
         self.requests[at].add(1);
         self.request_seconds[at].observe(took);
-        if closed {
+        if failed {
             self.request_errors[at].add(1);
         }
     }

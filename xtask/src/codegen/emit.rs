@@ -24,6 +24,7 @@ pub(super) fn message(message: &Message, all: &[Message]) -> String {
         defaults(&mut out, s, message);
         decode(&mut out, message, s);
         encode(&mut out, message, s);
+        super::errors::response(&mut out, message, s);
         if message.struct_borrows(&s.name) {
             into_owned(&mut out, message, s);
         }
@@ -56,6 +57,9 @@ fn imports(message: &Message) -> String {
         if message.structs.iter().flat_map(|s| &s.fields).any(|field| field.tag.is_some()) {
             uses.push("crate::wire::LengthSink".into());
         }
+    }
+    if message.kind == Kind::Response {
+        uses.push("crate::wire::Response".into());
     }
     if message.kind == Kind::Request {
         uses.push("crate::wire::Request".into());

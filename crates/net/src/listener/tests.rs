@@ -80,6 +80,7 @@ impl Service for Script {
             }
             b'n' => Reply::Nothing,
             b'f' => Reply::Now(Outgoing {
+                has_error: false,
                 bytes: self.header.borrow().clone(),
                 files: self.files.borrow().iter().map(piece).collect(),
             }),

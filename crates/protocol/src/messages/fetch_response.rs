@@ -2,6 +2,7 @@
 
 use crate::wire::LengthSink;
 use crate::wire::Records;
+use crate::wire::Response;
 use crate::wire::UnknownTags;
 use crate::wire::{Decode, DecodeError, Encode, EncodeError, Message, Reader, Sink};
 use base::Uuid;
@@ -111,6 +112,12 @@ impl Encode for FetchResponse<'_> {
     }
 }
 
+impl Response for FetchResponse<'_> {
+    fn has_error(&self) -> bool {
+        self.error_code != 0 || self.responses.iter().any(|value| value.has_error())
+    }
+}
+
 impl FetchResponse<'_> {
     /// The same with strings and bytes of its own.
     #[must_use]
@@ -172,6 +179,12 @@ impl Encode for FetchableTopicResponse<'_> {
             sink.unknown_tags(&self.unknown_tags)?;
         }
         Ok(())
+    }
+}
+
+impl FetchableTopicResponse<'_> {
+    pub(crate) fn has_error(&self) -> bool {
+        self.partitions.iter().any(|value| value.has_error())
     }
 }
 
@@ -347,6 +360,12 @@ impl Encode for PartitionData<'_> {
             sink.unknown_tags(&self.unknown_tags)?;
         }
         Ok(())
+    }
+}
+
+impl PartitionData<'_> {
+    pub(crate) fn has_error(&self) -> bool {
+        self.error_code != 0
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::wire::LengthSink;
 use crate::wire::Records;
+use crate::wire::Response;
 use crate::wire::UnknownTags;
 use crate::wire::{Decode, DecodeError, Encode, EncodeError, Message, Reader, Sink};
 use std::borrow::Cow;
@@ -87,6 +88,12 @@ impl Encode for FetchSnapshotResponse<'_> {
     }
 }
 
+impl Response for FetchSnapshotResponse<'_> {
+    fn has_error(&self) -> bool {
+        self.error_code != 0 || self.topics.iter().any(|value| value.has_error())
+    }
+}
+
 impl FetchSnapshotResponse<'_> {
     /// The same with strings and bytes of its own.
     #[must_use]
@@ -128,6 +135,12 @@ impl Encode for TopicSnapshot<'_> {
         sink.uvarint(self.unknown_tags.len() as u32);
         sink.unknown_tags(&self.unknown_tags)?;
         Ok(())
+    }
+}
+
+impl TopicSnapshot<'_> {
+    pub(crate) fn has_error(&self) -> bool {
+        self.partitions.iter().any(|value| value.has_error())
     }
 }
 
@@ -201,6 +214,12 @@ impl Encode for PartitionSnapshot<'_> {
 
         sink.unknown_tags(&self.unknown_tags)?;
         Ok(())
+    }
+}
+
+impl PartitionSnapshot<'_> {
+    pub(crate) fn has_error(&self) -> bool {
+        self.error_code != 0
     }
 }
 

@@ -182,3 +182,25 @@ fn every_message_in_every_version_takes_any_bytes() {
     }
     assert!(decoded > 5_000, "only {decoded} messages decoded: the bytes are too random to prove anything");
 }
+
+#[test]
+fn a_response_has_an_error_wherever_in_it_one_is() {
+    use crate::messages::describe_configs_response::{DescribeConfigsResponse, DescribeConfigsResult};
+    use crate::wire::Response;
+    let partition = |error_code| PartitionData { error_code, ..PartitionData::default() };
+    let answer = |own, of_partition| FetchResponse {
+        error_code: own,
+        responses: vec![FetchableTopicResponse {
+            partitions: vec![partition(0), partition(of_partition)],
+            ..FetchableTopicResponse::default()
+        }],
+        ..FetchResponse::default()
+    };
+    assert!(!answer(0, 0).has_error());
+    assert!(answer(70, 0).has_error() && answer(0, 3).has_error());
+    let of_result = |error_code| DescribeConfigsResponse {
+        results: vec![DescribeConfigsResult { error_code, ..DescribeConfigsResult::default() }],
+        ..DescribeConfigsResponse::default()
+    };
+    assert!(of_result(40).has_error() && !of_result(0).has_error());
+}

@@ -20,7 +20,7 @@ use crate::session::Session;
 use base::{ErrorCode, Refusal};
 use group::{Groups, RequestContext};
 use net::Reply;
-use protocol::wire::Encode;
+use protocol::wire::Response;
 use rsm::Effects;
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -57,7 +57,7 @@ fn mismatch() -> Refusal {
 }
 
 /// Asks the shard of `group` and answers with what `respond` makes of the outcome.
-fn ask_group<R: Encode>(
+fn ask_group<R: Response>(
     broker: &Broker,
     session: &Session,
     to: ReplyTo,

@@ -5,9 +5,9 @@ use conformance::fault::{During, Fault, ensure};
 use conformance::node::Kind;
 use conformance::process::{CLIENT_DEADLINE, now};
 use conformance::rig::Scene;
-use conformance::wire::{api_versions, connect};
+use conformance::wire::{api_versions, connect, leads};
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 /// Connections of S49: more than are answered at once.
 const HALF_OPEN: usize = 100;
@@ -140,6 +140,19 @@ pub(super) fn s49_hostile_scrapers(scene: &Scene<'_>) -> Result<(), Fault> {
     node.stop()
 }
 
+/// An answer that tells of an error counts as one, wherever in it the error stands; one that tells of none does not.
+fn errors_are_counted(free: &str, stream: &mut TcpStream) -> Result<(), Fault> {
+    let errors = || Ok::<f64, Fault>(sample(&get(free, "/metrics")?.1, &["request_errors", "ListOffsets", "total"]));
+    let before = errors()?;
+    ensure(!leads(stream, "absent", 0)?, || "a topic that does not exist has a leader".to_owned())?;
+    let moved = errors()? - before;
+    ensure((moved - 1.0).abs() < f64::EPSILON, || {
+        format!("an unknown partition moved the errors of its API by {moved}")
+    })?;
+    let of_versions = sample(&get(free, "/metrics")?.1, &["request_errors", "ApiVersions", "total"]);
+    ensure(of_versions < f64::EPSILON, || format!("ApiVersions failed {of_versions} times"))
+}
+
 pub(super) fn metrics_and_health(scene: &Scene<'_>) -> Result<(), Fault> {
     only_thalweg(scene)?;
     let free = free()?;
@@ -160,5 +173,6 @@ pub(super) fn metrics_and_health(scene: &Scene<'_>) -> Result<(), Fault> {
     let requests = |text: &str| sample(text, &["request", "ApiVersions", "total"]);
     let moved = requests(&after) - requests(&before);
     ensure(moved >= 10.0, || format!("10 ApiVersions requests moved their counter by {moved}:\n{after}"))?;
+    errors_are_counted(&free, &mut stream)?;
     node.stop()
 }
