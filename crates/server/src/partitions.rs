@@ -65,6 +65,8 @@ pub(crate) struct Partitions {
     /// What opening a log leaves out, in negative controls.
     left_out: LeftOut,
     dirs: Arc<Vec<LogDirHandle>>,
+    /// Whether each dir is one of log.dirs: new partitions are made in no other, as in Kafka, which looks for them in no other.
+    for_logs: Vec<bool>,
     by_id: RwLock<BTreeMap<(Uuid, i32), Arc<Partition>>>,
     /// Folders that no partition has been opened from yet.
     found: Mutex<BTreeMap<TopicPartition, Found>>,
@@ -96,6 +98,7 @@ impl Partitions {
     ) -> Self {
         Self {
             node: NodeId(config.node_id),
+            for_logs: dirs.iter().map(|dir| config.log_dirs.iter().any(|path| path == dir.dir.path())).collect(),
             left_out,
             dirs,
             by_id: RwLock::new(BTreeMap::new()),

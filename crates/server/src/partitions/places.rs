@@ -77,7 +77,8 @@ impl Partitions {
             // Some log dir that was here at the last start may have it.
             id if id.is_reserved_dir() && self.dirs_gone.load(Ordering::Relaxed) => Err(Away(Uuid::LOST_DIR)),
             id if id.is_reserved_dir() => {
-                Ok((0..self.dirs.len()).filter(online).min_by_key(|at| counts[*at]).unwrap_or(0))
+                let usable = (0..self.dirs.len()).filter(|at| self.for_logs[*at] && online(at));
+                usable.min_by_key(|at| counts[*at]).ok_or(Away(id))
             }
             id => self.dir_of_id(id).filter(online).ok_or(Away(id)),
         }
@@ -117,7 +118,7 @@ pub(super) fn tell_away(away: &[(TopicPartition, Away)]) {
     let mut by_dir: BTreeMap<Away, Vec<&TopicPartition>> = BTreeMap::new();
     away.iter().for_each(|(tp, dir)| by_dir.entry(*dir).or_default().push(tp));
     for (Away(id), partitions) in by_dir {
-        let directory = if id == Uuid::LOST_DIR { "unknown".to_owned() } else { id.to_string() };
+        let directory = if id.is_reserved_dir() { "unknown".to_owned() } else { id.to_string() };
         tracing::error!(
             directory_id = directory,
             partitions = partitions.len(),

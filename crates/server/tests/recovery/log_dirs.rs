@@ -281,3 +281,13 @@ async fn a_partition_that_cannot_be_made_takes_its_log_dir_offline_r21() {
     ["y", "z"].iter().for_each(|topic| driven.create(topic, 1));
     assert!(is_there(&disk, "/d1/y-0") && is_there(&disk, "/d1/z-0"), "the second log dir gets nothing more");
 }
+
+#[tokio::test]
+async fn a_dir_for_the_metadata_log_alone_gets_no_partition() {
+    let disk = FaultyMemDisk::new(1);
+    format(&disk, &["/d1", "/d2"]);
+    let mut driven = start(&disk, &["/d2"]);
+    driven.create("t", 4);
+    assert_eq!(driven.produce("t", 4, -1), [0; 4]);
+    assert_eq!(of_t_in(&disk, "/d2", 4), [true; 4], "as in Kafka, which looks for partitions in log.dirs only");
+}
