@@ -389,17 +389,17 @@ impl Disk for FaultyMemDisk {
         shared.names.sync(path)
     }
 
-    fn sync_filesystem(&self, _path: &Path) -> io::Result<()> {
+    fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
         let mut shared = hold(&self.shared);
         shared.touch()?;
         let fails = shared.strikes(&[DiskFault::Sync]).is_some();
         let Shared { files, rng, names, .. } = &mut *shared;
-        for file in files.iter_mut() {
-            if fails { file.fail_sync(rng) } else { file.sync() }
-        }
         if fails {
+            // Of this folder alone: the system would tell whoever syncs a file of another one, too, and this disk tells of an error once.
+            names.files_below(path)?.into_iter().for_each(|number| files[number].fail_sync(rng));
             return Err(eio("syncfs"));
         }
+        files.iter_mut().for_each(File::sync);
         names.sync_all();
         Ok(())
     }

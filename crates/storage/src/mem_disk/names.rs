@@ -4,7 +4,7 @@
 //! folders. Folders right below the root are mount points: they are there for good.
 
 use base::SeededRng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path};
 
@@ -90,6 +90,20 @@ impl Names {
 
     pub(super) fn list(&self, path: &Path) -> io::Result<&BTreeMap<String, Node>> {
         Ok(&self.dirs[self.dir(path)?].live)
+    }
+
+    /// The numbers of all files in a folder and those in it.
+    pub(super) fn files_below(&self, path: &Path) -> io::Result<BTreeSet<usize>> {
+        let (mut files, mut folders) = (BTreeSet::new(), vec![self.dir(path)?]);
+        while let Some(at) = folders.pop() {
+            for node in self.dirs[at].live.values() {
+                match node {
+                    Node::File(number) => drop(files.insert(*number)),
+                    Node::Dir(at) => folders.push(*at),
+                }
+            }
+        }
+        Ok(files)
     }
 
     /// Whether a name can be made here.
