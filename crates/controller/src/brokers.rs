@@ -1,7 +1,7 @@
 //! Registration, sessions and fencing of brokers, and what that does to the partitions that they lead.
 
 use crate::{Controller, Decision, VersionedRecord};
-use base::{BrokerEpoch, ErrorCode, Monotonic, NodeId, Refusal};
+use base::{BrokerEpoch, ErrorCode, Monotonic, NodeId, Refusal, Uuid};
 use metadata::PartitionRegistration;
 use protocol::messages::broker_registration_change_record::BrokerRegistrationChangeRecord;
 use protocol::messages::broker_registration_request::BrokerRegistrationRequest;
@@ -95,19 +95,42 @@ impl Controller {
         }
     }
 
-    /// Notes that a broker lives, and unfences it.
+    /// Notes that a broker lives, and unfences it. The replicas in the log dirs that it says are `offline` lead no longer (KIP-858), until
+    /// the broker registers with these dirs again.
     ///
     /// # Errors
     /// When the broker's epoch is not its current one.
-    pub fn heartbeat(&mut self, now: Monotonic, node: NodeId, epoch: BrokerEpoch) -> Result<Decision<()>, Refusal> {
+    pub fn heartbeat(
+        &mut self,
+        now: Monotonic,
+        node: NodeId,
+        epoch: BrokerEpoch,
+        offline: &[Uuid],
+    ) -> Result<Decision<()>, Refusal> {
         self.check_broker(node, epoch)?;
         self.sessions.insert(node, now.plus_millis(self.settings.session_timeout_ms));
-        let is_fenced = self.image.broker(node).is_some_and(metadata::BrokerRegistration::is_fenced);
-        if !is_fenced {
-            return Ok(Decision::only(()));
+        let mut records = Vec::new();
+        let Some(broker) = self.image.broker(node) else { return Ok(Decision::only(())) };
+        if broker.is_fenced() {
+            records.push(self.fencing_record(node, epoch, -1));
         }
-        let mut records = vec![self.fencing_record(node, epoch, -1)];
-        records.extend(self.elections(node, true));
+        let (lost, online): (Vec<Uuid>, Vec<Uuid>) = broker.record.log_dirs.iter().partition(|id| offline.contains(id));
+        if !lost.is_empty() && self.version().has_directories() {
+            let record = BrokerRegistrationChangeRecord {
+                broker_id: node.0,
+                broker_epoch: epoch.0,
+                log_dirs: online.clone(),
+                ..BrokerRegistrationChangeRecord::default()
+            };
+            records.push((record.into(), self.version().registration_change_version()));
+        }
+        // Also without a new one: a replica may have been assigned to a dir that was offline already.
+        if broker.is_fenced() || !offline.is_empty() {
+            records.extend(self.elections(node, |partition| {
+                let directory = partition.directory_of(node);
+                !offline.contains(&directory) && is_online(directory, &online)
+            }));
+        }
         Ok(Decision { records, reply: () })
     }
 
@@ -116,7 +139,7 @@ impl Controller {
     pub fn fence(&self, node: NodeId) -> Vec<VersionedRecord> {
         let Some(broker) = self.image.broker(node).filter(|broker| !broker.is_fenced()) else { return Vec::new() };
         let mut records = vec![self.fencing_record(node, broker.epoch(), 1)];
-        records.extend(self.elections(node, false));
+        records.extend(self.elections(node, |_| false));
         records
     }
 
@@ -137,13 +160,13 @@ impl Controller {
         (record.into(), self.version().registration_change_version())
     }
 
-    /// New leaders for the partitions of a broker that goes (`alive` is false) or comes.
-    fn elections(&self, node: NodeId, alive: bool) -> Vec<VersionedRecord> {
+    /// New leaders for the partitions of a broker that comes or goes, or some of whose log dirs do.
+    fn elections(&self, node: NodeId, is_here: impl Fn(&PartitionRegistration) -> bool) -> Vec<VersionedRecord> {
         let version = self.version();
         let mut records = Vec::new();
         for topic in self.image.topics().iter() {
             for (partition_id, partition) in topic.partitions_from(0) {
-                let change = if alive { comes(node, partition) } else { self.goes(node, partition) };
+                let change = if is_here(partition) { comes(node, partition) } else { self.goes(node, partition) };
                 if let Some(change) = change {
                     let change = PartitionChangeRecord { partition_id, topic_id: topic.id(), ..change };
                     records.push((change.into(), version.partition_version()));
@@ -158,7 +181,8 @@ impl Controller {
             return None;
         }
         let others: Vec<NodeId> = partition.isr.iter().copied().filter(|other| *other != node).collect();
-        let next = others.iter().copied().find(|other| self.image.is_alive(*other));
+        let offline = self.image.offline_replicas(partition);
+        let next = others.iter().copied().find(|other| !offline.contains(other));
         // The last replica in sync stays in the ISR: only it has everything that was confirmed.
         let isr = (!others.is_empty()).then(|| others.iter().map(|other| other.0).collect());
         let leader = if partition.leader == node { next.unwrap_or(NodeId::NONE).0 } else { -2 };
@@ -168,6 +192,11 @@ impl Controller {
             ..PartitionChangeRecord::default()
         })
     }
+}
+
+/// Whether a replica in a log dir is in one of those that its broker has; one that nobody has said the dir of is taken to be.
+fn is_online(directory: Uuid, online: &[Uuid]) -> bool {
+    directory != Uuid::LOST_DIR && (directory.is_reserved_dir() || online.is_empty() || online.contains(&directory))
 }
 
 fn comes(node: NodeId, partition: &PartitionRegistration) -> Option<PartitionChangeRecord> {

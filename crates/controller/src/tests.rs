@@ -1,3 +1,4 @@
+mod log_dirs;
 mod refusals;
 
 use crate::{Assignment, Controller, Decision, Settings};
@@ -48,7 +49,7 @@ impl Rig {
             let request = registration(id);
             let decision = rig.controller.register_broker(Monotonic(0), &request, i64::from(id)).unwrap();
             let epoch = rig.commit(decision);
-            let decision = rig.controller.heartbeat(Monotonic(0), NodeId(id), epoch).unwrap();
+            let decision = rig.controller.heartbeat(Monotonic(0), NodeId(id), epoch, &[]).unwrap();
             rig.commit(decision);
         }
         rig
@@ -261,7 +262,7 @@ fn a_fenced_broker_loses_leadership_and_gets_it_back() {
         (leader(&rig).leader, leader(&rig).leader_epoch, leader(&rig).isr.clone()),
         (NodeId::NONE, LeaderEpoch(1), vec![NodeId(1)])
     );
-    let decision = rig.controller.heartbeat(Monotonic(0).plus_millis(9_500), NodeId(1), BrokerEpoch(1)).unwrap();
+    let decision = rig.controller.heartbeat(Monotonic(0).plus_millis(9_500), NodeId(1), BrokerEpoch(1), &[]).unwrap();
     rig.commit(decision);
     assert_eq!((leader(&rig).leader, leader(&rig).leader_epoch), (NodeId(1), LeaderEpoch(2)));
 }
@@ -270,9 +271,12 @@ fn a_fenced_broker_loses_leadership_and_gets_it_back() {
 fn stale_epochs_and_foreign_clusters_are_refused() {
     let mut rig = Rig::new(1);
     let code = |refused: Result<Decision<()>, base::Refusal>| refused.unwrap_err().code;
-    assert_eq!(code(rig.controller.heartbeat(Monotonic(0), NodeId(1), BrokerEpoch(99))), ErrorCode::StaleBrokerEpoch);
     assert_eq!(
-        code(rig.controller.heartbeat(Monotonic(0), NodeId(7), BrokerEpoch(1))),
+        code(rig.controller.heartbeat(Monotonic(0), NodeId(1), BrokerEpoch(99), &[])),
+        ErrorCode::StaleBrokerEpoch
+    );
+    assert_eq!(
+        code(rig.controller.heartbeat(Monotonic(0), NodeId(7), BrokerEpoch(1), &[])),
         ErrorCode::BrokerIdNotRegistered
     );
     let foreign = BrokerRegistrationRequest { cluster_id: Cow::Borrowed("other"), ..registration(2) };
@@ -346,7 +350,7 @@ fn the_log_dirs_of_replicas_are_noted_as_kafka_notes_them() {
     request.log_dirs = vec![Uuid(6_001), Uuid(6_002)];
     let decision = rig.controller.register_broker(Monotonic(0), &request, 50).unwrap();
     let epoch = rig.commit(decision);
-    let decision = rig.controller.heartbeat(Monotonic(0), NodeId(2), epoch).unwrap();
+    let decision = rig.controller.heartbeat(Monotonic(0), NodeId(2), epoch, &[]).unwrap();
     rig.commit(decision);
     assert_eq!(rig.create(topic("t", 1, 2)).0, ErrorCode::None);
     let made = rig.controller.image().topics().by_name("t").unwrap();
@@ -371,7 +375,7 @@ fn the_log_dirs_of_replicas_are_noted_as_kafka_notes_them() {
     request.log_dirs = vec![Uuid(6_001)];
     let decision = rig.controller.register_broker(Monotonic(i64::MAX as u64), &request, 60).unwrap();
     let epoch = rig.commit(decision);
-    let decision = rig.controller.heartbeat(Monotonic(0), NodeId(2), epoch).unwrap();
+    let decision = rig.controller.heartbeat(Monotonic(0), NodeId(2), epoch, &[]).unwrap();
     rig.commit(decision);
     assert_eq!(rig.controller.image().offline_replicas(&partition), [NodeId(2)]);
 }

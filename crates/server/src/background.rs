@@ -3,7 +3,7 @@
 
 use crate::broker::{Broker, LogDirHandle};
 use crate::partition::Partition;
-use base::{BrokerEpoch, Monotonic, Offset, Timestamp, TopicPartition};
+use base::{BrokerEpoch, Monotonic, Offset, Timestamp, TopicPartition, Uuid};
 use controller::{Controller, Decision};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -52,6 +52,8 @@ pub(crate) struct Background {
     retiring: Every,
     releasing: Every,
     heartbeat: Every,
+    /// Offline log dirs that the last heartbeat told of.
+    told_offline: usize,
     no_op: Every,
     /// Files and folders to remove, and when.
     doomed: Mutex<Vec<(Monotonic, PathBuf)>>,
@@ -68,6 +70,7 @@ impl Background {
             retiring: Every::new(now, RETIRE_INTERVAL_MS),
             releasing: Every::new(now, RELEASE_INTERVAL_MS),
             heartbeat: every("broker.heartbeat.interval.ms"),
+            told_offline: 0,
             no_op: every("metadata.max.idle.interval.ms"),
             doomed: Mutex::new(Vec::new()),
             broker,
@@ -77,10 +80,13 @@ impl Background {
     /// Does what is due.
     pub(crate) fn tick(&mut self, now: Monotonic, wall: Timestamp) {
         self.broker.log_dirs.iter().filter(|handle| !handle.is_offline()).for_each(LogDirHandle::measure);
-        if self.heartbeat.is_due(now) {
-            self.beat(now, wall);
-        }
+        // Before the heartbeat, which may say that the log dir of a new partition has failed.
         self.assign(wall);
+        let offline = self.broker.offline_dirs();
+        // At once, as Kafka does, so that clients look for another leader.
+        if self.heartbeat.is_due(now) || offline.len() != self.told_offline {
+            self.beat(now, wall, &offline);
+        }
         if self.no_op.is_due(now) {
             let said = self
                 .broker
@@ -119,9 +125,10 @@ impl Background {
         }
     }
 
-    fn beat(&self, now: Monotonic, wall: Timestamp) {
+    fn beat(&mut self, now: Monotonic, wall: Timestamp, offline: &[Uuid]) {
         let (node, epoch) = (self.broker.node_id, BrokerEpoch(self.broker.epoch.load(Ordering::Acquire)));
-        let beaten = self.broker.quorum.submit(wall, |controller, _| controller.heartbeat(now, node, epoch));
+        let beaten = self.broker.quorum.submit(wall, |controller, _| controller.heartbeat(now, node, epoch, offline));
+        self.told_offline = offline.len();
         if let Err(refusal) = beaten {
             tracing::error!(%refusal, "the controller refused a heartbeat");
         }

@@ -398,6 +398,12 @@ impl Broker {
         render(&self.metrics)
     }
 
+    /// The ids of the log dirs that have failed, as far as they are known.
+    pub(crate) fn offline_dirs(&self) -> Vec<Uuid> {
+        let offline = self.log_dirs.iter().filter(|dir| dir.is_offline());
+        offline.filter_map(|dir| dir.dir.meta().directory_id).collect()
+    }
+
     /// What is wrong with the node, if anything.
     pub(crate) fn unhealthy(&self) -> Option<String> {
         let offline: Vec<_> = self

@@ -214,8 +214,7 @@ impl Partition {
         now: Timestamp,
     ) -> Result<Appended, Refusal> {
         let mut state = self.state.lock();
-        state.check_exists()?;
-        state.leader.check(LeaderEpoch::NONE)?;
+        state.check(LeaderEpoch::NONE)?;
         if acks == -1 {
             state.in_sync.suffices(state.config.min_insync_replicas)?;
         }

@@ -360,6 +360,6 @@ fn register(
         |controller: &mut Controller, end: Offset| controller.register_broker(clock.monotonic(), &request, end.0);
     let epoch = quorum.submit_and_sync(clock.wall(), register)?;
     let node = NodeId(config.node_id);
-    quorum.submit_and_sync(clock.wall(), |controller, _| controller.heartbeat(clock.monotonic(), node, epoch))?;
+    quorum.submit_and_sync(clock.wall(), |controller, _| controller.heartbeat(clock.monotonic(), node, epoch, &[]))?;
     Ok(epoch)
 }

@@ -53,12 +53,13 @@ impl State {
         }
     }
 
-    fn check(&self, epoch: LeaderEpoch) -> Result<(), Refusal> {
+    /// Whether the partition serves a client that knows it in this epoch. A failed log dir comes first, as in Kafka: it is why the partition
+    /// has lost its leader.
+    pub(super) fn check(&self, epoch: LeaderEpoch) -> Result<(), Refusal> {
         self.check_exists()?;
-        self.leader.check(epoch)?;
         match self.log.offline() {
             Some(error) => Err(offline(error)),
-            None => Ok(()),
+            None => self.leader.check(epoch),
         }
     }
 

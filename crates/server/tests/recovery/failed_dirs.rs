@@ -2,11 +2,13 @@
 
 use super::*;
 use protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
+use protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use server::StartError;
 
 const DIRS: [&str; 2] = ["/d1", "/d2"];
 /// Partitions of the topic `t`, over both log dirs.
 const PARTITIONS: i32 = 8;
+const LEADER_NOT_AVAILABLE: i16 = 5;
 
 /// A node with two log dirs and a record in each partition of `t`, and which partitions are in the second one.
 fn with_two_dirs(disk: &FaultyMemDisk) -> (Driven, Vec<bool>) {
@@ -14,6 +16,7 @@ fn with_two_dirs(disk: &FaultyMemDisk) -> (Driven, Vec<bool>) {
     let mut driven = Driven::start(Arc::new(disk.clone()), &DIRS);
     driven.create("t", PARTITIONS);
     assert_eq!(driven.produce("t", PARTITIONS, -1), [0; PARTITIONS as usize]);
+    driven.wait(1);
     let on_second: Vec<bool> = (0..PARTITIONS).map(|index| is_in(disk, "/d2", "t", index)).collect();
     assert!(on_second.contains(&true) && on_second.contains(&false), "{on_second:?}");
     (driven, on_second)
@@ -35,6 +38,27 @@ fn dir_codes(driven: &mut Driven) -> Vec<(String, i16)> {
     driven.ask(4, &request, |response| {
         response.results.iter().map(|result| (result.log_dir.to_string(), result.error_code)).collect()
     })
+}
+
+/// Error code, leader, ISR and offline replicas of each partition, as clients are told.
+fn told(driven: &mut Driven, topic: &str) -> Vec<(i16, i32, Vec<i32>, Vec<i32>)> {
+    let name = Some(topic.to_owned().into());
+    let topics = Some(vec![MetadataRequestTopic { name, ..MetadataRequestTopic::default() }]);
+    let request = MetadataRequest { topics, ..MetadataRequest::default() };
+    driven.ask(12, &request, |response| {
+        let mut partitions = response.topics[0].partitions.clone();
+        partitions.sort_by_key(|partition| partition.partition_index);
+        partitions.into_iter().map(|p| (p.error_code, p.leader_id, p.isr_nodes, p.offline_replicas)).collect()
+    })
+}
+
+/// What clients are told of partitions of which some are offline. As in Kafka, the last in sync stays so.
+fn with_lost(lost: &[bool]) -> Vec<(i16, i32, Vec<i32>, Vec<i32>)> {
+    let of = |is_lost: &bool| match is_lost {
+        true => (LEADER_NOT_AVAILABLE, -1, vec![1], vec![1]),
+        false => (0, 1, vec![1], vec![]),
+    };
+    lost.iter().map(of).collect()
 }
 
 /// What is wrong with the second log dir.
@@ -100,6 +124,7 @@ async fn a_log_dir_that_fails_at_the_start_is_offline_and_the_others_are_served(
         assert_eq!(driven.node.failed(), None, "{damage:?}: one of two log dirs is left");
         driven.wait(2_000);
         assert_eq!(dir_codes(&mut driven), [("/d1".to_owned(), 0), ("/d2".to_owned(), STORAGE_ERROR)], "{damage:?}");
+        assert_eq!(told(&mut driven, "t"), with_lost(&on_second), "{damage:?}, clean: {clean}");
         for (code, is_lost) in driven.produce("t", PARTITIONS, -1).into_iter().zip(&on_second) {
             assert_eq!(code, if *is_lost { STORAGE_ERROR } else { 0 }, "{damage:?}, clean: {clean}, {on_second:?}");
         }
@@ -115,9 +140,33 @@ async fn a_log_dir_that_fails_at_the_start_is_offline_and_the_others_are_served(
         let mut driven = Driven::start(Arc::new(disk), &DIRS);
         let expected: Vec<_> = on_second.iter().map(|was_lost| (0, if *was_lost { 1 } else { 2 })).collect();
         assert_eq!(driven.ends("t"), expected, "{damage:?}, clean: {clean}");
+        assert_eq!(told(&mut driven, "t"), with_lost(&[false; PARTITIONS as usize]), "{damage:?}: the dir is back");
         assert_eq!(driven.produce("t", PARTITIONS, -1), [0; PARTITIONS as usize], "{damage:?}: the dir is back");
         assert_eq!(driven.produce("new", PARTITIONS, -1), [0; PARTITIONS as usize], "{damage:?}");
     }
+}
+
+#[tokio::test]
+async fn the_partitions_of_a_log_dir_that_fails_have_no_leader_until_it_is_back() {
+    let disk = FaultyMemDisk::new(1);
+    format(&disk, &DIRS);
+    let own = own_disk(&disk, "");
+    own.breaks.store(true, Ordering::Relaxed);
+    let mut driven = Driven::start(Arc::clone(&own) as Arc<dyn Disk>, &DIRS);
+    driven.create("t", PARTITIONS);
+    driven.wait(1);
+    assert_eq!(told(&mut driven, "t"), with_lost(&[false; PARTITIONS as usize]));
+    let on_second: Vec<bool> = (0..PARTITIONS).map(|index| is_in(&disk, "/d2", "t", index)).collect();
+    let expected: Vec<i16> = on_second.iter().map(|second| if *second { STORAGE_ERROR } else { 0 }).collect();
+    assert_eq!(driven.produce("t", PARTITIONS, -1), expected);
+    // The controller is told at the next turn of housekeeping, not only with the next heartbeat.
+    driven.wait(1);
+    assert_eq!(told(&mut driven, "t"), with_lost(&on_second));
+    assert_eq!(driven.produce("t", PARTITIONS, -1), expected, "why there is no leader is said");
+    stop(driven);
+    let mut driven = Driven::start(Arc::new(disk.crash()), &DIRS);
+    assert_eq!(told(&mut driven, "t"), with_lost(&[false; PARTITIONS as usize]), "the dir is back");
+    assert_eq!(driven.produce("t", PARTITIONS, -1), [0; PARTITIONS as usize]);
 }
 
 fn start(disk: Arc<dyn Disk>, dirs: &[&str]) -> Result<SteppedNode, StartError> {
