@@ -2,7 +2,7 @@
 
 use crate::{Controller, Decision, VersionedRecord};
 use base::{BrokerEpoch, ErrorCode, Monotonic, NodeId, Refusal, Uuid};
-use metadata::PartitionRegistration;
+use metadata::{PartitionRegistration, is_online_dir};
 use protocol::messages::broker_registration_change_record::BrokerRegistrationChangeRecord;
 use protocol::messages::broker_registration_request::BrokerRegistrationRequest;
 use protocol::messages::partition_change_record::PartitionChangeRecord;
@@ -128,7 +128,7 @@ impl Controller {
         if broker.is_fenced() || !offline.is_empty() {
             records.extend(self.elections(node, |partition| {
                 let directory = partition.directory_of(node);
-                !offline.contains(&directory) && is_online(directory, &online)
+                !offline.contains(&directory) && is_online_dir(directory, &online)
             }));
         }
         Ok(Decision { records, reply: () })
@@ -192,11 +192,6 @@ impl Controller {
             ..PartitionChangeRecord::default()
         })
     }
-}
-
-/// Whether a replica in a log dir is in one of those that its broker has; one that nobody has said the dir of is taken to be.
-fn is_online(directory: Uuid, online: &[Uuid]) -> bool {
-    directory != Uuid::LOST_DIR && (directory.is_reserved_dir() || online.is_empty() || online.contains(&directory))
 }
 
 fn comes(node: NodeId, partition: &PartitionRegistration) -> Option<PartitionChangeRecord> {

@@ -110,6 +110,13 @@ impl Default for MetadataImage {
     }
 }
 
+/// Whether a replica's log dir is one of the `online` ones of its broker (KIP-858). One that nobody has said the dir of is taken to be, and every
+/// one of a broker that registered below metadata.version 3.7-IV2, which has said nothing of its log dirs.
+#[must_use]
+pub fn is_online_dir(directory: Uuid, online: &[Uuid]) -> bool {
+    directory != Uuid::LOST_DIR && (directory.is_reserved_dir() || online.is_empty() || online.contains(&directory))
+}
+
 impl MetadataImage {
     /// The last record that it contains.
     #[must_use]
@@ -167,12 +174,7 @@ impl MetadataImage {
     pub fn offline_replicas(&self, partition: &PartitionRegistration) -> Vec<NodeId> {
         let has_dir = |node: NodeId| {
             let (directory, broker) = (partition.directory_of(node), self.broker(node));
-            let log_dirs = broker.map(|broker| broker.record.log_dirs.as_slice()).unwrap_or_default();
-            match directory {
-                Uuid::LOST_DIR => false,
-                // A broker that registered below metadata.version 3.7-IV2 has said nothing of its log dirs.
-                other => other.is_reserved_dir() || log_dirs.is_empty() || log_dirs.contains(&other),
-            }
+            is_online_dir(directory, broker.map(|broker| broker.record.log_dirs.as_slice()).unwrap_or_default())
         };
         let replicas = partition.replicas.iter().copied();
         replicas.filter(|node| !self.is_alive(*node) || !has_dir(*node)).collect()

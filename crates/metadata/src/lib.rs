@@ -16,7 +16,7 @@ pub use features::{
     Feature, GROUP_VERSION, KRAFT_VERSION, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES, UNSUPPORTED_FEATURES,
     supported_feature,
 };
-pub use image::{BrokerRegistration, ConfigResource, MetadataImage, Provenance};
+pub use image::{BrokerRegistration, ConfigResource, MetadataImage, Provenance, is_online_dir};
 pub use names::{check_topic_name, has_collision, is_internal_topic};
 pub use snapshot::partition_record;
 pub use topics::{PartitionRegistration, TopicImage, Topics};

@@ -416,11 +416,7 @@ impl Partition {
     /// Wants the log start moved up to `before`, or to the high watermark, and says where to. It moves once its checkpoint is written.
     pub(crate) fn delete_records(&self, before: Option<Offset>) -> Result<Offset, Refusal> {
         let mut state = self.state.lock();
-        state.check_exists()?;
-        state.leader.check(LeaderEpoch::NONE)?;
-        if let Some(error) = state.log.offline() {
-            return Err(offline(error));
-        }
+        state.check(LeaderEpoch::NONE)?;
         if !state.config.delete && state.config.compact {
             return Err(Refusal::new(
                 ErrorCode::PolicyViolation,

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use storage::{Disk, FaultyMemDisk, Log, LogOptions, OffsetCheckpoint, commit};
+use storage::{Disk, DiskError, FaultyMemDisk, Log, LogOptions, OffsetCheckpoint, commit};
 
 /// A partition of topic `t` that this node leads, on a disk in memory.
 pub(crate) fn partition(disk: &FaultyMemDisk, committer: &Arc<Committer>, index: i32) -> Arc<Partition> {
@@ -324,4 +324,16 @@ fn r30_who_reads_a_deleted_topic_late_is_refused_and_sees_nothing_of_the_new_one
         answers.map(|refusal| refusal.map(|refusal| refusal.code)),
         [Some(ErrorCode::UnknownTopicOrPartition); 7]
     );
+}
+
+#[test]
+fn a_failed_log_dir_is_told_of_before_the_leader_that_its_partitions_lost() {
+    let disk = FaultyMemDisk::new(1);
+    let committer = Arc::new(Committer::new(Arc::new(ManualClock::default())));
+    let partition = partition(&disk, &committer, 0);
+    let error = DiskError { action: "sync", path: "/d".into(), source: Arc::new(std::io::Error::other("EIO")) };
+    partition.fail(&error);
+    partition.elect(NodeId::NONE, LeaderEpoch(2), InSync { replicas: 1, isr: 1 });
+    let refused = partition.delete_records(None).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::KafkaStorageError);
 }
