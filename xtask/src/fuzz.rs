@@ -7,10 +7,9 @@
 use crate::process;
 use std::path::{Path, PathBuf};
 
-/// Seconds that each target gets in `cargo xtask test`, two at a time.
-pub(crate) const SECONDS_IN_TEST: u32 = 10;
-/// Where the randomness of `cargo xtask test` begins: the same tree passes or fails the same, and finding what is new is left to longer runs.
-pub(crate) const SEED_IN_TEST: u32 = 44;
+/// What each target gets in `cargo xtask test`: inputs are counted and begin at one seed, so that the same tree passes or fails the same,
+/// however fast the machine is. To find what is new is left to longer runs.
+pub(crate) const IN_TEST: Extent = Extent::Inputs { count: 40_000, seed: 44, seconds_max: 60 };
 /// Seconds that each target gets otherwise, unless `--seconds` says it.
 const SECONDS: u32 = 60;
 /// Targets that run at the same time.
@@ -26,6 +25,15 @@ const STACK_KIB: u32 = 1024;
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
+
+/// How far a target is run.
+#[derive(Clone, Copy)]
+pub(crate) enum Extent {
+    /// For so long, each time with other inputs.
+    Seconds(u32),
+    /// With the same inputs each time, on a slow machine fewer of them.
+    Inputs { count: u32, seed: u32, seconds_max: u32 },
+}
 
 /// What came of one target.
 pub(crate) struct Outcome {
@@ -49,13 +57,13 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
             name => names.push(name.to_owned()),
         }
     }
-    let outcomes = targets(root, &names, seconds, None)?;
+    let outcomes = targets(root, &names, Extent::Seconds(seconds))?;
     let broken = outcomes.iter().filter(|outcome| outcome.broken.is_some()).count();
     if broken == 0 { Ok(()) } else { Err(format!("{broken} targets are broken")) }
 }
 
-/// Builds and runs the targets that are named (none: all), from `seed` where one is given, and prints a line for each.
-pub(crate) fn targets(root: &Path, names: &[String], seconds: u32, seed: Option<u32>) -> Result<Vec<Outcome>, String> {
+/// Builds and runs the targets that are named (none: all), and prints a line for each.
+pub(crate) fn targets(root: &Path, names: &[String], extent: Extent) -> Result<Vec<Outcome>, String> {
     let all = list(root)?;
     if let Some(unknown) = names.iter().find(|name| !all.contains(name)) {
         return Err(format!("there is no fuzz target `{unknown}`: {}", all.join(", ")));
@@ -67,7 +75,7 @@ pub(crate) fn targets(root: &Path, names: &[String], seconds: u32, seed: Option<
     }
     let mut outcomes = Vec::new();
     for pair in chosen.chunks(PARALLEL) {
-        let started: Vec<_> = pair.iter().map(|target| start(root, &programs, target, seconds, seed)).collect();
+        let started: Vec<_> = pair.iter().map(|target| start(root, &programs, target, extent)).collect();
         for (target, child) in pair.iter().zip(started) {
             let outcome = finish(target, child?)?;
             println!("fuzz {}: {} executions{}", outcome.target, outcome.executions, outcome.verdict());
@@ -137,24 +145,21 @@ fn unhex(line: &str) -> Option<Vec<u8>> {
     (0..line.len()).step_by(2).map(pair).collect()
 }
 
-fn start(
-    root: &Path,
-    programs: &Path,
-    target: &str,
-    seconds: u32,
-    seed: Option<u32>,
-) -> Result<process::Started, String> {
+fn start(root: &Path, programs: &Path, target: &str, extent: Extent) -> Result<process::Started, String> {
     let (corpus, found) = (root.join(HOME).join("corpus").join(target), root.join(HOME).join("found"));
     // The shell sets the limit of the main thread's stack, on which libFuzzer runs a target.
     let script = format!("ulimit -S -s {STACK_KIB} && exec \"$@\"");
     let program = programs.join(target).display().to_string();
-    let time = format!("-max_total_time={seconds}");
-    let length = format!("-max_len={INPUT_BYTES_MAX}");
-    // libFuzzer takes 0 for "of your own choice".
-    let seed = format!("-seed={}", seed.unwrap_or(0));
+    // libFuzzer takes a seed of 0 for "of your own choice", and -1 inputs for "without an end".
+    let (seconds, inputs, seed) = match extent {
+        Extent::Seconds(seconds) => (seconds, -1, 0),
+        Extent::Inputs { count, seed, seconds_max } => (seconds_max, i64::from(count), seed),
+    };
+    let [time, inputs] = [format!("-max_total_time={seconds}"), format!("-runs={inputs}")];
+    let [length, seed] = [format!("-max_len={INPUT_BYTES_MAX}"), format!("-seed={seed}")];
     let found = format!("-artifact_prefix={}/{target}-", found.display());
     let corpus = corpus.display().to_string();
-    let command = ["sh", "-c", &script, "sh", &program, &corpus, &time, &length, &seed, &found];
+    let command = ["sh", "-c", &script, "sh", &program, &corpus, &time, &inputs, &length, &seed, &found];
     let limits = ["-rss_limit_mb=1024", "-timeout=20", "-print_final_stats=1", "-reload=0"];
     process::start(root, &[&command[..], &limits[..]].concat())
 }
