@@ -3,6 +3,22 @@
 use crate::{Assignment, Controller, Decision, VersionedRecord};
 use base::{NodeId, Uuid};
 use protocol::messages::partition_change_record::PartitionChangeRecord;
+use protocol::metadata_record::MetadataRecord;
+
+/// Puts the replicas of `node` that `records` make, and that are in no log dir yet, where `choose` says. In KIP-858 the broker says so
+/// when it has made them. One that shares its process with the controller can say it at once, and then no start has to guess where a replica
+/// may be that the broker had not come to speak of.
+pub fn place_replicas(records: &mut [VersionedRecord], node: NodeId, mut choose: impl FnMut() -> Option<Uuid>) {
+    for (record, _) in records {
+        let MetadataRecord::Partition(partition) = record else { continue };
+        // Of a metadata.version below 3.7-IV2 there are none.
+        for (replica, directory) in partition.replicas.iter().zip(&mut partition.directories) {
+            if *replica == node.0 && *directory == Uuid::UNASSIGNED_DIR {
+                *directory = choose().unwrap_or(Uuid::UNASSIGNED_DIR);
+            }
+        }
+    }
+}
 
 impl Controller {
     /// Notes in which log dirs a broker has its replicas, as AssignReplicasToDirs does. What is so already, or of a partition that is gone

@@ -11,6 +11,8 @@ mod features;
 mod placement;
 mod topics;
 
+pub use directories::place_replicas;
+
 use base::{BrokerEpoch, Monotonic, NodeId, Refusal, SeededRng, Uuid};
 use metadata::{Changes, MetadataImage, MetadataVersion};
 use protocol::messages::abort_transaction_record::AbortTransactionRecord;

@@ -279,7 +279,8 @@ impl Broker {
         let now = self.clock.wall();
         let mut records = 0;
         let (reply, needed) = self.quorum.submit(now, |controller, _| {
-            let decision = decide(controller);
+            let mut decision = decide(controller);
+            self.partitions.place(controller.image(), &mut decision.records);
             records = decision.records.len();
             Ok(decision)
         })?;

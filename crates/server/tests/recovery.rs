@@ -116,11 +116,20 @@ fn own_disk(inner: &FaultyMemDisk, gated: &'static str) -> Arc<OwnDisk> {
     })
 }
 
+/// The id of a log dir by its place in what is formatted.
+fn directory_id(at: usize) -> Uuid {
+    Uuid(0x1234_5678_9abc_def0_1234_5678_9abc_def0 + at as u128)
+}
+
 /// What `storage format --standalone` writes.
 fn format(disk: &FaultyMemDisk, dirs: &[&str]) {
+    format_with(disk, dirs, &[]);
+}
+
+/// As [`format`], with more records of the metadata, and their versions.
+fn format_with(disk: &FaultyMemDisk, dirs: &[&str], more: &[(MetadataRecord<'_>, i16)]) {
     for (at, dir) in dirs.iter().enumerate() {
-        let dir = Path::new(dir);
-        let directory_id = Uuid(0x1234_5678_9abc_def0_1234_5678_9abc_def0 + at as u128);
+        let (dir, directory_id) = (Path::new(dir), directory_id(at));
         disk.create_dir(dir).expect("a folder");
         if at == 0 {
             let folder = dir.join("__cluster_metadata-0");
@@ -138,6 +147,9 @@ fn format(disk: &FaultyMemDisk, dirs: &[&str]) {
             let mut writer = SnapshotWriter::new(SnapshotId::BOOTSTRAP, now, now, Some(&voters));
             let level = FeatureLevelRecord { name: "metadata.version".into(), feature_level: 33, ..Default::default() };
             writer.append(&MetadataRecord::FeatureLevel(level).encode_frame(0).expect("a record"));
+            for (record, version) in more {
+                writer.append(&record.encode_frame(*version).expect("a record"));
+            }
             disk.replace(&folder.join(SnapshotId::BOOTSTRAP.file_name()), &writer.finish()).expect("the snapshot");
         }
         let meta = MetaProperties { cluster_id: CLUSTER_ID.into(), node_id: 1, directory_id: Some(directory_id) };
@@ -172,6 +184,16 @@ fn environment(disk: Arc<dyn Disk>, clock: &Arc<ManualClock>) -> Environment {
         seed: 5,
         ..Environment::real()
     }
+}
+
+fn creation(topic: &str, partitions: i32) -> CreateTopicsRequest<'static> {
+    let topic = CreatableTopic {
+        name: topic.to_owned().into(),
+        num_partitions: partitions,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    };
+    CreateTopicsRequest { topics: vec![topic], timeout_ms: 60_000, ..Default::default() }
 }
 
 /// A node that answers one client.
@@ -236,17 +258,19 @@ impl Driven {
     }
 
     fn create(&mut self, topic: &str, partitions: i32) {
-        let name = topic.to_owned();
-        let topic = CreatableTopic {
-            name: name.into(),
-            num_partitions: partitions,
-            replication_factor: 1,
-            ..CreatableTopic::default()
-        };
-        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 60_000, ..Default::default() };
-        let code = self.ask(7, &request, |response| response.topics[0].error_code);
+        let code = self.ask(7, &creation(topic, partitions), |response| response.topics[0].error_code);
         assert_eq!(code, 0);
         self.commit();
+    }
+
+    /// A topic's creation, decided but not committed.
+    fn begin_create(&mut self, topic: &str, partitions: i32) -> Reply {
+        let request = creation(topic, partitions);
+        let frame = encode_request(CreateTopicsRequest::KEY, 7, 7, Some("test"), &request).expect("a request");
+        let mut reply = self.connection.call(&frame[4..]);
+        let Reply::Later(pending) = &mut reply else { panic!("answered at once") };
+        assert!(pending.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        reply
     }
 
     fn delete(&mut self, topic: &str) {

@@ -58,6 +58,25 @@ fn state(rig: &Rig, name: &str, index: i32) -> (i32, Vec<i32>, Vec<i32>) {
 }
 
 #[test]
+fn new_replicas_of_a_broker_are_put_where_it_says_and_others_nowhere() {
+    let mut rig = rig();
+    let request = CreateTopicsRequest { topics: vec![topic("t", 2, 2)], ..CreateTopicsRequest::default() };
+    let mut decision = rig.controller.create_topics(&request);
+    let mut said = vec![Uuid(1_000), Uuid(1_001)];
+    crate::place_replicas(&mut decision.records, NodeId(1), || said.pop());
+    rig.commit(decision);
+    let of = |node, index| partition(&rig, "t", index).directory_of(NodeId(node));
+    assert_eq!([of(1, 0), of(1, 1)], [Uuid(1_001), Uuid(1_000)]);
+    assert_eq!([of(2, 0), of(2, 1)], [Uuid::UNASSIGNED_DIR; 2], "with several log dirs the broker chooses");
+    let mut decision = rig
+        .controller
+        .create_topics(&CreateTopicsRequest { topics: vec![topic("u", 1, 2)], ..CreateTopicsRequest::default() });
+    crate::place_replicas(&mut decision.records, NodeId(1), || None);
+    rig.commit(decision);
+    assert_eq!(partition(&rig, "u", 0).directory_of(NodeId(1)), Uuid::UNASSIGNED_DIR, "it has none to say");
+}
+
+#[test]
 fn partitions_of_a_log_dir_that_goes_offline_lose_their_leader_and_no_others_do() {
     let mut rig = rig();
     create(&mut rig, "t", &[1], &[&[Uuid(1_000)], &[Uuid(1_001)], &[Uuid::UNASSIGNED_DIR]]);

@@ -1,13 +1,19 @@
 //! Where the partitions of this node live: which of several folders of a name is a partition's own, which log dir a new one goes into, and
 //! which partitions are in a log dir that is not here.
 //!
-//! A partition is made where the metadata knows of none yet. One that the metadata has in a log dir (KIP-858) is opened there or nowhere:
-//! made anew beside it, it would lose what was confirmed without a word.
+//! A partition that the metadata has in a log dir (KIP-858) is opened or made there or nowhere: made anew beside it, it would lose what was
+//! confirmed without a word. One that is decided here is in a log dir from its first record on ([`Partitions::place`]). So what a start does not
+//! find is in that dir or was never made, and however many starts the dir is missing for, once it is back the partition is opened or made.
+//!
+//! Only another controller leaves a partition in no log dir: Kafka's does until the broker has said where it has put it. A start makes such a
+//! one when all log dirs are here that the node registered with last. When one is missing, the partition may be in it: it is LOST then, in the
+//! metadata too, for at the next start nobody knows which dirs there were. A lost one is opened where it is found, and made nowhere. Kafka makes
+//! it anew when no configured dir is offline, also if the dir that has it was taken out of log.dirs.
 
 use super::{Found, Missing, Partitions};
 use crate::broker::LogDirHandle;
 use base::{TopicPartition, Uuid};
-use controller::Assignment;
+use controller::{Assignment, VersionedRecord};
 use metadata::{MetadataImage, PartitionRegistration};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -68,19 +74,48 @@ impl Partitions {
         self.dirs.iter().position(|dir| dir.dir.meta().directory_id == Some(id))
     }
 
+    /// Puts the partitions of this node that `records` make into the log dirs with the fewest. `image` is the controller's: it has also those
+    /// that are decided and not made yet. One whose dir fails before it is made waits for that dir.
+    pub(crate) fn place(&self, image: &MetadataImage, records: &mut [VersionedRecord]) {
+        let mut counts = None;
+        controller::place_replicas(records, self.node, || {
+            let counts = counts.get_or_insert_with(|| self.count_assigned(image));
+            let (directory, count) = counts.iter_mut().min_by_key(|(_, count)| *count)?;
+            *count += 1;
+            Some(*directory)
+        });
+    }
+
+    /// The log dirs that a new partition may be made in, with how many the metadata has there.
+    fn count_assigned(&self, image: &MetadataImage) -> Vec<(Uuid, usize)> {
+        let usable = (0..self.dirs.len()).filter(|at| self.is_usable(*at));
+        let ids = usable.filter_map(|at| self.dirs[at].dir.meta().directory_id);
+        let mut counts: Vec<(Uuid, usize)> = ids.map(|id| (id, 0)).collect();
+        for (_, partition) in image.topics().iter().flat_map(|topic| topic.partitions_from(0)) {
+            let directory = partition.directory_of(self.node);
+            if let Some((_, count)) = counts.iter_mut().find(|(id, _)| *id == directory) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    fn is_usable(&self, at: usize) -> bool {
+        self.for_logs[at] && !self.dirs[at].is_offline()
+    }
+
     /// The log dir for a partition that has no folder: the one that the metadata names, else the one with the fewest partitions.
     pub(super) fn choose_dir(&self, registration: &PartitionRegistration, counts: &[usize]) -> Result<usize, Away> {
         let assigned = registration.directory_of(self.node);
-        let online = |at: &usize| !self.dirs[*at].is_offline();
         match assigned {
             Uuid::LOST_DIR => Err(Away(assigned)),
             // Some log dir that was here at the last start may have it.
             id if id.is_reserved_dir() && self.dirs_gone.load(Ordering::Relaxed) => Err(Away(Uuid::LOST_DIR)),
             id if id.is_reserved_dir() => {
-                let usable = (0..self.dirs.len()).filter(|at| self.for_logs[*at] && online(at));
+                let usable = (0..self.dirs.len()).filter(|at| self.is_usable(*at));
                 usable.min_by_key(|at| counts[*at]).ok_or(Away(id))
             }
-            id => self.dir_of_id(id).filter(online).ok_or(Away(id)),
+            id => self.dir_of_id(id).filter(|at| !self.dirs[*at].is_offline()).ok_or(Away(id)),
         }
     }
 

@@ -1,7 +1,11 @@
 //! Log dirs that come and go, and folders of one name in several of them.
 
-use super::{CLUSTER_ID, Driven, ManualClock, STORAGE_ERROR, config, environment, format};
+use super::{CLUSTER_ID, Driven, ManualClock, STORAGE_ERROR, config, directory_id, environment, format, format_with};
+use base::Uuid;
 use protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
+use protocol::messages::partition_record::PartitionRecord;
+use protocol::messages::register_broker_record::RegisterBrokerRecord;
+use protocol::messages::topic_record::TopicRecord;
 use server::{Environment, SteppedNode};
 use std::io;
 use std::path::Path;
@@ -47,13 +51,18 @@ fn offline_replicas(driven: &mut Driven) -> Vec<usize> {
 
 /// Copies a folder with its files.
 fn copy(disk: &FaultyMemDisk, from: &str, to: &str) {
-    disk.create_dir(Path::new(to)).expect("a folder");
+    copy_to(disk, from, disk, to);
+}
+
+/// Copies a folder with its files to another disk.
+fn copy_to(disk: &FaultyMemDisk, from: &str, other: &FaultyMemDisk, to: &str) {
+    other.create_dir(Path::new(to)).expect("a folder");
     for entry in disk.list(Path::new(from)).expect("a list") {
         let bytes = disk.read(&Path::new(from).join(&entry.name)).expect("a read").expect("a file");
-        let file = disk.open(&Path::new(to).join(&entry.name), OpenMode::Truncate).expect("a file");
+        let file = other.open(&Path::new(to).join(&entry.name), OpenMode::Truncate).expect("a file");
         file.write_all_at(&[&bytes], 0).expect("a write");
     }
-    disk.sync_filesystem(Path::new("/")).expect("a sync");
+    other.sync_filesystem(Path::new("/")).expect("a sync");
 }
 
 /// A topic of four partitions in two log dirs, each with five records that were confirmed; and which of them are in the second.
@@ -215,7 +224,7 @@ async fn a_log_dir_that_is_emptied_and_formatted_anew_gets_none_of_its_partition
     let disk = disk.crash();
     disk.remove_dir_all(Path::new("/d2")).expect("a removal");
     disk.create_dir(Path::new("/d2")).expect("a folder");
-    let meta = MetaProperties { cluster_id: CLUSTER_ID.into(), node_id: 1, directory_id: Some(base::Uuid(1 << 100)) };
+    let meta = MetaProperties { cluster_id: CLUSTER_ID.into(), node_id: 1, directory_id: Some(Uuid(1 << 100)) };
     meta.store(&disk, Path::new("/d2")).expect("meta.properties");
     let mut driven = start(&disk, &["/d1", "/d2"]);
     let expected: Vec<i16> = in_second.iter().map(|second| if *second { STORAGE_ERROR } else { 0 }).collect();
@@ -280,6 +289,96 @@ async fn a_partition_that_cannot_be_made_takes_its_log_dir_offline_r21() {
     assert_eq!(driven.produce("x", 1, -1), [0]);
     ["y", "z"].iter().for_each(|topic| driven.create(topic, 1));
     assert!(is_there(&disk, "/d1/y-0") && is_there(&disk, "/d1/z-0"), "the second log dir gets nothing more");
+}
+
+#[tokio::test]
+async fn a_partition_that_was_never_made_is_made_in_its_log_dir_once_that_is_back() {
+    let disk = FaultyMemDisk::new(1);
+    format(&disk, &["/d1", "/d2"]);
+    let mut driven = Driven::start(Arc::new(NoFolder(disk.clone())), &["/d1", "/d2"]);
+    ["x", "t"].iter().for_each(|topic| driven.create(topic, 1));
+    assert!(is_there(&disk, "/d1/x-0") && !is_there(&disk, "/d2/t-0"));
+    drop(driven);
+    let mut disk = disk.crash();
+    for _ in 0..2 {
+        let mut driven = start_seeded(&disk, &["/d1"], 6);
+        assert_eq!(driven.produce("t", 1, -1), [STORAGE_ERROR], "its log dir was chosen when it was decided");
+        drop(driven);
+        disk = disk.crash();
+    }
+    for order in [["/d1", "/d2"], ["/d2", "/d1"]] {
+        let disk = disk.crash();
+        let mut driven = start(&disk, &order);
+        assert_eq!(driven.produce("t", 1, -1), [0], "{order:?}");
+        assert_eq!(offline_replicas(&mut driven), [0]);
+        assert!(is_there(&disk, "/d2/t-0"));
+    }
+}
+
+#[tokio::test]
+async fn partitions_that_are_decided_at_the_same_time_are_spread_over_the_log_dirs() {
+    let disk = FaultyMemDisk::new(1);
+    format(&disk, &["/d1", "/d2"]);
+    let mut driven = start(&disk, &["/d1", "/d2"]);
+    let begun: Vec<_> = ["t", "x"].iter().map(|topic| driven.begin_create(topic, 1)).collect();
+    driven.commit();
+    let in_first = ["/d1/t-0", "/d1/x-0"].map(|folder| is_there(&disk, folder));
+    assert_ne!(in_first[0], in_first[1], "the first is counted before it is made");
+    assert!(is_there(&disk, "/d2/t-0") != is_there(&disk, "/d2/x-0"));
+    drop(begun);
+}
+
+/// Two log dirs and a topic of two partitions, as a controller leaves them that waits for the broker to say where it has put them (KIP-858).
+fn unassigned() -> FaultyMemDisk {
+    let disk = FaultyMemDisk::new(1);
+    let topic_id = Uuid(1 << 100);
+    let partition = |partition_id| PartitionRecord {
+        partition_id,
+        topic_id,
+        replicas: vec![1],
+        isr: vec![1],
+        leader: 1,
+        directories: vec![Uuid::UNASSIGNED_DIR],
+        ..PartitionRecord::default()
+    };
+    let log_dirs = vec![directory_id(0), directory_id(1)];
+    let broker = RegisterBrokerRecord { broker_id: 1, log_dirs, ..RegisterBrokerRecord::default() };
+    let topic = TopicRecord { name: "t".into(), topic_id, ..TopicRecord::default() };
+    format_with(
+        &disk,
+        &["/d1", "/d2"],
+        &[(broker.into(), 3), (topic.into(), 0), (partition(0).into(), 1), (partition(1).into(), 1)],
+    );
+    disk
+}
+
+#[tokio::test]
+async fn a_partition_that_is_in_no_log_dir_is_not_made_while_one_is_missing() {
+    let disk = unassigned();
+    let mut driven = start(&disk, &["/d1", "/d2"]);
+    assert_eq!(driven.produce("t", 2, -1), [0; 2], "with all of them here it is made, as in Kafka");
+    let filled = disk.crash();
+    drop(driven);
+    let in_second = of_t_in(&filled, "/d2", 2);
+    let second = in_second.iter().position(|second| *second).expect("one in the second dir");
+    for has_folder in [false, true] {
+        let mut disk = unassigned();
+        if has_folder {
+            let folder = format!("/d2/t-{second}");
+            copy_to(&filled, &folder, &disk, &folder);
+        }
+        for _ in 0..2 {
+            let mut driven = start(&disk, &["/d1"]);
+            assert_eq!(driven.produce("t", 2, -1), [STORAGE_ERROR; 2], "either may be in the missing dir");
+            drop(driven);
+            disk = disk.crash();
+        }
+        let mut driven = start(&disk, &["/d1", "/d2"]);
+        let is_found = |at| has_folder && at == second;
+        let expected: Vec<i16> = (0..2).map(|at| if is_found(at) { 0 } else { STORAGE_ERROR }).collect();
+        assert_eq!(driven.produce("t", 2, -1), expected, "nobody knows any more which log dirs there were");
+        assert_eq!(driven.ends("t"), if has_folder { vec![(0, 2)] } else { Vec::new() });
+    }
 }
 
 #[tokio::test]
