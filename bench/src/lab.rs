@@ -98,6 +98,22 @@ impl Contestant {
         }
     }
 
+    /// SIGSTOP of a node: a ceiling sleeps when it has no load.
+    fn pause(&self) -> Result<(), Fault> {
+        match &self.process {
+            Process::Node(node) => node.running.pause(),
+            Process::Ceiling(_) => Ok(()),
+        }
+    }
+
+    /// SIGCONT.
+    fn go_on(&self) -> Result<(), Fault> {
+        match &self.process {
+            Process::Node(node) => node.running.go_on(),
+            Process::Ceiling(_) => Ok(()),
+        }
+    }
+
     /// From the start of a node's process to its first answer; a ceiling answers at once.
     pub fn first_answer(&self) -> Duration {
         match &self.process {
@@ -174,6 +190,17 @@ impl<'a> Lab<'a> {
         }
         let node = plan.start(self.scene).during(format!("starting {name}"))?;
         Ok(Contestant::node(name, node, &plan.data))
+    }
+
+    /// Starts or stops a node while the shared ones and `others` stand still: on few cores the idle work of a JVM with ten thousand partitions
+    /// would be measured with it. Sessions of those may end meanwhile: no load follows.
+    pub fn alone<T>(&self, others: &[Rc<Contestant>], work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+        let shared: Vec<Rc<Contestant>> = self.nodes.borrow().values().map(Rc::clone).collect();
+        let idle = || shared.iter().chain(others);
+        idle().try_for_each(|node| node.pause())?;
+        let done = work();
+        idle().try_for_each(|node| node.go_on())?;
+        done
     }
 
     fn shared(&self, name: &'static str) -> Result<Rc<Contestant>, Fault> {

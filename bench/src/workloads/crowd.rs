@@ -45,7 +45,8 @@ pub(super) fn entries() -> Vec<Entry> {
             or_disperse(&crowd, round_robin(lab, &crowd, spread))
         }));
     }
-    entries.push(Entry::new("start", "start-empty", start_empty));
+    let beside = Rc::clone(&crowd);
+    entries.push(Entry::new("start", "start-empty", move |lab| start_empty(lab, &beside)));
     for (name, kill) in [("start-10000", false), ("start-kill-9", true)] {
         let crowd = Rc::clone(&crowd);
         entries.push(Entry::new("start", name, move |lab| or_disperse(&crowd, restart(lab, &crowd, name, kill))));
@@ -84,7 +85,7 @@ fn round_robin(lab: &Lab<'_>, crowd: &Crowd, spread: i32) -> Result<Row, Fault> 
     // It has no partitions that it is not asked about: what is around them is a broker's own affair.
     admin::create(&ceiling.address, TOPIC, spread, &[])?;
     let mut contestants = vec![Rc::new(ceiling)];
-    contestants.extend(crowd.borrow().iter().filter_map(|resident| resident.running.clone()));
+    contestants.extend(running(&crowd.borrow()));
     let case = Case {
         workload: "partitions",
         name: format!("partitions-{spread}"),
@@ -101,13 +102,17 @@ fn round_robin(lab: &Lab<'_>, crowd: &Crowd, spread: i32) -> Result<Row, Fault> 
     })
 }
 
+fn running(residents: &[Resident]) -> Vec<Rc<Contestant>> {
+    residents.iter().filter_map(|resident| resident.running.clone()).collect()
+}
+
 /// A node on an empty, formatted data folder, again and again.
-fn start_empty(lab: &Lab<'_>) -> Result<Row, Fault> {
+fn start_empty(lab: &Lab<'_>, crowd: &Crowd) -> Result<Row, Fault> {
     let mut contests: Vec<Contest> = names(lab).iter().map(|name| Contest::new(name)).collect();
     let plans = names(lab).iter().map(|name| lab.plan(name)).collect::<Result<Vec<_>, _>>()?;
     for round in 0..=lab.options.rounds {
         for ((&name, plan), contest) in names(lab).iter().zip(&plans).zip(&mut contests) {
-            let (on, measure) = start(lab, name, plan)?;
+            let (on, measure) = lab.alone(&running(&crowd.borrow()), || start(lab, name, plan))?;
             let measure = stop(on, measure)?;
             // The first start formats the folder.
             if round > 0 {
@@ -125,18 +130,23 @@ fn restart(lab: &Lab<'_>, crowd: &Crowd, name: &str, kill: bool) -> Result<Row, 
     let mut residents = crowd.borrow_mut();
     let mut contests: Vec<Contest> = residents.iter().map(|resident| Contest::new(resident.name)).collect();
     for round in 0..lab.options.rounds {
-        for (resident, contest) in residents.iter_mut().zip(&mut contests) {
-            if resident.name == KAFKA && round >= KAFKA_CROWDED_STARTS {
+        for (at, contest) in contests.iter_mut().enumerate() {
+            if residents[at].name == KAFKA && round >= KAFKA_CROWDED_STARTS {
                 continue;
             }
-            let Some(on) = resident.running.take().and_then(Rc::into_inner) else {
-                return fail(format!("{} is still in use", resident.name));
+            let Some(on) = residents[at].running.take().and_then(Rc::into_inner) else {
+                return fail(format!("{} is still in use", residents[at].name));
             };
-            let measure = Measure::default();
-            let stopped = if kill { on.kill().map(|()| measure)? } else { stop(on, measure)? };
-            let (on, measure) = start(lab, resident.name, &resident.plan).during(format!("{name}, round {round}"))?;
-            contest.add(Measure([stopped.0, measure.0].concat()));
-            resident.running = Some(Rc::new(on));
+            let (on, measure) = lab
+                .alone(&running(&residents), || {
+                    let stopped =
+                        if kill { on.kill().map(|()| Measure::default())? } else { stop(on, Measure::default())? };
+                    let (on, started) = start(lab, residents[at].name, &residents[at].plan)?;
+                    Ok((on, Measure([stopped.0, started.0].concat())))
+                })
+                .during(format!("{name}, round {round}"))?;
+            contest.add(measure);
+            residents[at].running = Some(Rc::new(on));
         }
     }
     let how = if kill { "kill -9" } else { "a clean stop" };
@@ -156,7 +166,9 @@ fn case(name: &str, load: &str) -> Case {
     Case {
         workload: "start",
         name: name.to_owned(),
-        load: format!("{load}; Kafka with many partitions is started {KAFKA_CROWDED_STARTS} time only"),
+        load: format!(
+            "{load}; every other node stands still meanwhile; Kafka with many partitions is started {KAFKA_CROWDED_STARTS} time only"
+        ),
         promise: "default settings",
     }
 }

@@ -216,6 +216,11 @@ impl Running {
         signal(self.child.id(), Signal::STOP)
     }
 
+    /// SIGCONT, after [`Running::pause`].
+    pub fn go_on(&self) -> Result<(), Fault> {
+        signal(self.child.id(), Signal::CONT)
+    }
+
     /// Waits until it has ended and everything that it said is here.
     pub fn await_end(&self, deadline: Duration) -> Result<(), Fault> {
         let until = now() + deadline;
