@@ -151,7 +151,10 @@ impl Groups {
         self.own_configs = OwnConfigs::of_image(&image, self.settings.node_id);
         self.image = image;
         for (id, name) in deleted {
-            self.offsets.tombstones_of_topic(id, &name).for_each(|record| effects.append(record));
+            for record in self.offsets.tombstones_of_topic(id, &name) {
+                effects.append(record);
+                effects.end_part();
+            }
         }
         if changed.is_empty() {
             return;

@@ -90,6 +90,7 @@ impl Groups {
     pub fn delete(&mut self, cx: RequestContext<'_>, ids: &[&str], effects: &mut Effects<Groups>) {
         let results = ids.iter().map(|id| {
             let deleted = self.delete_one(id, effects);
+            effects.end_part();
             DeletableGroupResult {
                 group_id: Cow::Owned((*id).to_owned()),
                 error_code: deleted.map_or_else(|refusal| refusal.code.code(), |()| 0),

@@ -2,11 +2,11 @@
 //! [`Shard`] is that partition's only writer.
 //!
 //! The walk of a request: *decide* reads the state and says records and replies ([`Shard::decide`]); the shard applies the records at
-//! once and stages them; the shell appends what is staged as one batch ([`Shard::take_batch`], [`Shard::on_appended`]); when the high
+//! once and stages them; the shell appends what is staged batch by batch ([`Shard::take_batch`], [`Shard::on_appended`]); when the high
 //! watermark has passed what a reply rests on, the shard lets it go ([`Shard::on_high_watermark`], [`Shard::take_releases`]).
 //!
 //! Invariants: no reply leaves before everything that the state held when it was made is committed, so nobody is told what a crash
-//! can take back; a failed append ends the shard, whose machine is then ahead of its log, and it is loaded anew; every parked
+//! can take back; a batch never ends within a decision, so nobody loads half of one; a failed append ends the shard, whose machine is then ahead of its log, and it is loaded anew; every parked
 //! request is answered exactly once, at the latest when the shard closes.
 //!
 //! Pure: no clock, lock, runtime or IO. It does not know topics, wire formats or what a machine is for.
@@ -90,13 +90,15 @@ pub trait Machine {
 /// What a decision wants done. Nothing of it has happened yet.
 pub struct Effects<M: Machine + ?Sized> {
     pub(crate) records: Vec<(M::Record, bool)>,
+    /// How many records there were each time a part ended.
+    pub(crate) parts: Vec<usize>,
     pub(crate) replies: Vec<Release<M::Reply>>,
     pub(crate) timers: Vec<(M::Timer, Monotonic)>,
 }
 
 impl<M: Machine + ?Sized> Default for Effects<M> {
     fn default() -> Self {
-        Self { records: Vec::new(), replies: Vec::new(), timers: Vec::new() }
+        Self { records: Vec::new(), parts: Vec::new(), replies: Vec::new(), timers: Vec::new() }
     }
 }
 
@@ -109,6 +111,12 @@ impl<M: Machine + ?Sized> Effects<M> {
     /// Appends a record that says what the decision has changed in the state itself; it is not applied again.
     pub fn append_applied(&mut self, record: M::Record) {
         self.records.push((record, true));
+    }
+
+    /// What comes next may be in the log later than what came until now, and a crash may leave it out. Without this all records of a
+    /// decision are in one batch, however large.
+    pub fn end_part(&mut self) {
+        self.parts.push(self.records.len());
     }
 
     /// Answers a request, once everything that is staged or appended by now is committed.

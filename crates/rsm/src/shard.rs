@@ -5,7 +5,7 @@ use base::{Monotonic, Offset, ProducerId, Refusal};
 use std::collections::VecDeque;
 use std::fmt;
 
-/// Bytes of records that are taken into one batch. More wait for the next.
+/// Bytes of records that are taken into one batch. More wait for the next, unless they belong together.
 const BATCH_BYTES_MAX: usize = 512 * 1024;
 
 /// A reply that may be given.
@@ -33,12 +33,18 @@ enum Hold {
     Until(Offset),
 }
 
+/// A record that is decided and applied, not appended.
+struct Staged<R> {
+    record: R,
+    /// A batch may end here: those before it that belong to it have come.
+    ends_part: bool,
+}
+
 /// A machine and what is between it and its log.
 pub struct Shard<M: Machine> {
     machine: M,
     timers: Deadlines<M::Timer>,
-    /// Decided and applied, not appended.
-    staged: VecDeque<M::Record>,
+    staged: VecDeque<Staged<M::Record>>,
     /// How many records were staged, and how many of those appended, since the shard opened.
     staged_count: u64,
     appended_count: u64,
@@ -101,11 +107,14 @@ impl<M: Machine> Shard<M> {
     }
 
     fn carry_out(&mut self, effects: Effects<M>) {
-        for (record, applied) in effects.records {
+        let count = effects.records.len();
+        let mut parts = effects.parts.into_iter().chain([count]).peekable();
+        for (at, (record, applied)) in effects.records.into_iter().enumerate() {
             if !applied {
                 self.machine.apply(&record, Origin::Decided);
             }
-            self.staged.push_back(record);
+            while parts.next_if(|end| *end <= at).is_some() {}
+            self.staged.push_back(Staged { record, ends_part: parts.peek() == Some(&(at + 1)) });
             self.staged_count += 1;
         }
         for (timer, at) in effects.timers {
@@ -140,23 +149,28 @@ impl<M: Machine> Shard<M> {
     }
 
     /// What to append now. While an earlier batch is not committed only a full one is given, so that under load one batch carries
-    /// many requests, and an idle shard waits for nothing.
+    /// many requests, and an idle shard waits for nothing. A batch is in the log with all of its records or not at all, so none ends
+    /// within a part of a decision.
     pub fn take_batch(&mut self) -> Option<StagedBatch<M::Record>> {
         if self.staged.is_empty() || self.taken > 0 {
             return None;
         }
-        let mut bytes = 0;
-        let count = self.staged.iter().take_while(|record| {
-            bytes += M::record_bytes(record);
-            bytes <= BATCH_BYTES_MAX
-        });
-        let count = count.count();
-        let is_full = count < self.staged.len();
+        let (mut bytes, mut count) = (0, 0);
+        for (at, staged) in self.staged.iter().enumerate() {
+            bytes += M::record_bytes(&staged.record);
+            // A part that is larger than a batch travels alone.
+            if bytes > BATCH_BYTES_MAX && count > 0 {
+                break;
+            }
+            if staged.ends_part {
+                count = at + 1;
+            }
+        }
+        let is_full = bytes > BATCH_BYTES_MAX;
         if !is_full && self.log_end > self.high_watermark {
             return None;
         }
-        // A record that is larger than a batch travels alone.
-        let records: Vec<M::Record> = self.staged.drain(..count.max(1)).collect();
+        let records: Vec<M::Record> = self.staged.drain(..count).map(|staged| staged.record).collect();
         self.taken = records.len() as u64;
         Some(StagedBatch { records })
     }

@@ -215,6 +215,7 @@ impl Groups {
             expirations += expired.len() as u64;
             for record in expired {
                 effects.append(record);
+                effects.end_part();
             }
             match group {
                 Group::Classic(group) if is_done && group.is_empty() => effects.append(ClassicGroup::tombstone(id)),
@@ -223,6 +224,7 @@ impl Groups {
                 }
                 Group::Classic(_) | Group::Consumer(..) => {}
             }
+            effects.end_part();
         }
         self.activity.offset_expirations += expirations;
     }

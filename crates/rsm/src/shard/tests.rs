@@ -125,6 +125,36 @@ fn a_full_batch_goes_out_at_once_and_a_large_record_goes_alone() {
     assert_eq!(shard.take_batch().expect("it is larger than a batch").records, [10_000_000]);
 }
 
+/// A crash between two batches took half a decision: a member was out, and the epoch that gives its partitions on was not in the log.
+#[test]
+fn a_decision_is_in_one_batch_with_all_of_its_records() {
+    let mut shard = open();
+    add(&mut shard, 1, 300_000);
+    shard.decide(|_, effects| (0..3).for_each(|_| effects.append(200_000)));
+    add(&mut shard, 2, 7);
+    assert_eq!(shard.take_batch().expect("more than a batch is staged").records, [300_000]);
+    shard.on_appended(Offset(6));
+    assert_eq!(shard.take_batch().expect("it is larger than a batch").records, [200_000; 3]);
+    shard.on_appended(Offset(9));
+    shard.on_high_watermark(Offset(9));
+    assert_eq!(shard.take_batch().expect("the rest").records, [7]);
+}
+
+#[test]
+fn a_decision_of_parts_fills_batches() {
+    let mut shard = open();
+    shard.decide(|_, effects| {
+        for number in [200_000, 200_001, 200_002] {
+            effects.append(number);
+            effects.end_part();
+        }
+    });
+    assert_eq!(shard.take_batch().expect("more than a batch is staged").records, [200_000, 200_001]);
+    shard.on_appended(Offset(7));
+    shard.on_high_watermark(Offset(7));
+    assert_eq!(shard.take_batch().expect("the rest").records, [200_002]);
+}
+
 #[test]
 fn the_high_watermark_does_not_go_back() {
     let mut shard = open();
