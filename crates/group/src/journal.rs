@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub const REBALANCES_MAX: usize = 32;
 /// Events that are kept of one rebalance; further ones are counted.
 pub const EVENTS_MAX: usize = 64;
+/// Bytes that are kept of what an event says: clients have their say in it.
+pub const TEXT_MAX: usize = 4_096;
 /// Moves of partitions that are kept of one rebalance; further ones are counted.
 pub const MOVES_MAX: usize = 256;
 /// Partitions of a group whose owners are remembered for the next rebalance; in a larger group no moves are told.
@@ -133,7 +135,12 @@ pub struct Journal {
 
 impl Journal {
     /// Something happened that a rebalance comes from, or happened in one.
-    pub(crate) fn event(&mut self, group: &GroupId, now: Now, what: String) {
+    pub(crate) fn event(&mut self, group: &GroupId, now: Now, mut what: String) {
+        if what.len() > TEXT_MAX {
+            what.truncate(what.floor_char_boundary(TEXT_MAX));
+            what.push_str("..");
+            what.shrink_to_fit();
+        }
         let history = self.groups.entry(GroupId::clone(group)).or_default();
         if history.rebalances.back().is_none_or(|last| last.ended.is_some()) {
             if history.rebalances.len() == REBALANCES_MAX {
@@ -293,6 +300,17 @@ mod tests {
         assert_eq!(journal.rebalances("group-0").count(), 0, "the oldest went first");
         groups.iter().for_each(|group| journal.forget(group));
         assert_eq!((journal.bytes, journal.order.len()), (0, 0));
+    }
+
+    /// A client says why it joins, and may say a hundred megabytes.
+    #[test]
+    fn a_long_story_is_cut_short() {
+        let mut journal = Journal::default();
+        let group = GroupId::from("g");
+        (0..EVENTS_MAX).for_each(|_| journal.event(&group, NOW, "\u{e9}".repeat(1 << 20)));
+        assert!(journal.bytes <= SHARD_BYTES_MAX, "{} bytes", journal.bytes);
+        let event = &journal.rebalances("g").last().expect("is kept").events[0];
+        assert!(event.what.ends_with("\u{e9}..") && event.what.len() <= TEXT_MAX + 2, "{}", event.what.len());
     }
 
     #[test]
