@@ -23,6 +23,7 @@ pub(crate) use timers::{on_loaded, on_timer};
 use crate::group_id::GroupId;
 use crate::groups::{Groups, Timer};
 use crate::journal::{Journal, Owners};
+use crate::record::RECORD_BYTES_MAX;
 use crate::{Activity, Record, Settings, embedded, refuse};
 use base::{ErrorCode, Monotonic, Refusal, SeededRng};
 use protocol::messages::group_metadata_key::GroupMetadataKey;
@@ -298,6 +299,11 @@ impl ClassicGroup {
             ..GroupMetadataValue::default()
         };
         Record::Classic(GroupMetadataKey { group: Cow::Owned(id.to_owned()) }, Some(value))
+    }
+
+    /// Whether the group can be written down as it is.
+    fn fits_record(&self, id: &str) -> bool {
+        self.record(id).encoded_len() <= RECORD_BYTES_MAX
     }
 
     /// The record that a group begins with: it has no protocol, generation or member yet.

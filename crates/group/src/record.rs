@@ -7,6 +7,10 @@ use protocol::messages as m;
 use protocol::wire::{Decode, DecodeError, Encode, Message, Reader, Writer};
 use std::fmt;
 
+/// Bytes that a record may take. Whoever would need a larger one is refused, for a log must load again: Kafka refuses what is over the
+/// topic's `max.message.bytes`, which is less.
+pub const RECORD_BYTES_MAX: usize = 16 << 20;
+
 /// A record that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordError {

@@ -17,6 +17,10 @@ use std::fmt::Write;
 pub(crate) const MEMBER_ID_REQUIRED_FROM: i16 = 4;
 /// From this version on a leader can be told not to assign anew (KIP-814).
 const SKIP_ASSIGNMENT_FROM: i16 = 9;
+/// The longest text that a message or a record has a place for.
+const MEMBER_ID_BYTES_MAX: usize = i16::MAX as usize;
+/// The length of a UUID as Java prints it.
+const UUID_BYTES: usize = 36;
 /// How long the first JoinGroup of a member may wait: it has no id to heartbeat with, ms.
 pub(super) const NEW_MEMBER_JOIN_TIMEOUT_MS: i32 = 5 * 60 * 1_000;
 
@@ -157,8 +161,9 @@ fn join_new(group: &mut ClassicGroup, step: &mut Step<'_>, join: Join<'_>) {
     }
 }
 
-/// `PREFIX-` and a random UUID as Java prints it.
+/// `PREFIX-` and a random UUID as Java prints it, as much of the prefix as an id has room for.
 fn new_member_id(rng: &mut SeededRng, prefix: &str) -> String {
+    let prefix = &prefix[..prefix.floor_char_boundary(MEMBER_ID_BYTES_MAX - UUID_BYTES - 1)];
     let mut id = format!("{prefix}-");
     for (at, byte) in base::Uuid::random(rng).to_bytes().iter().enumerate() {
         if matches!(at, 4 | 6 | 8 | 10) {
@@ -258,7 +263,7 @@ fn replace_static_member(group: &mut ClassicGroup, step: &mut Step<'_>, join: Jo
     update_member(group, step, &join, new);
     let instance = join.instance_id.unwrap_or_default();
     match group.state {
-        State::Stable if group.select_protocol() == group.protocol => {
+        State::Stable if group.select_protocol() == group.protocol && group.fits_record(&step.id) => {
             let what = format!("static member {instance} came back as {new}; {old} is fenced, nothing else changes");
             step.journal.note(&step.id, step.now, what, group.generation, group.members.len());
             answer_replaced(group, step, &join, new, &was_leader);

@@ -1,7 +1,9 @@
 //! SyncGroup and Heartbeat.
 
+use super::rebalance::prepare_rebalance;
 use super::{ClassicGroup, State, Step};
 use crate::groups::{Group, Groups, Reply, RequestContext};
+use crate::record::RECORD_BYTES_MAX;
 use crate::{consumer, refuse};
 use base::{ErrorCode, Refusal};
 use protocol::messages::heartbeat_request::HeartbeatRequest;
@@ -84,6 +86,9 @@ fn take_assignment(group: &mut ClassicGroup, step: &mut Step<'_>, request: &Sync
         member.assignment = assigned.remove(id.as_str()).unwrap_or_default().to_vec();
     }
     let record = group.record(&step.id);
+    if record.encoded_len() > RECORD_BYTES_MAX {
+        return refuse_assignment(group, step);
+    }
     step.effects.append_applied(record);
     group.transition(State::Stable, step.now);
     step.activity.classic_rebalances += 1;
@@ -96,6 +101,18 @@ fn take_assignment(group: &mut ClassicGroup, step: &mut Step<'_>, request: &Sync
     }
     step.journal.assigned(&step.id, group.owners());
     step.journal.ended(&step.id, step.now, group.generation, ids.len());
+}
+
+/// What cannot be written down is not handed out: whoever waits is told, and the group joins anew, as in Kafka.
+fn refuse_assignment(group: &mut ClassicGroup, step: &mut Step<'_>) {
+    let ids: Vec<String> = group.members.keys().cloned().collect();
+    for id in ids {
+        if group.answer_sync(step, &id, sync_error(ErrorCode::UnknownServerError)) {
+            group.keep_alive(step, &id);
+        }
+    }
+    let why = "what the members said and the leader assigned is too much for a record";
+    prepare_rebalance(group, step, why.to_owned());
 }
 
 /// Answers a Heartbeat.

@@ -299,6 +299,53 @@ fn an_older_static_leader_that_comes_back_is_told_its_old_id_leads() {
     assert_eq!((&*again.leader, again.skip_assignment, again.members.len()), (id.as_str(), false, 0));
 }
 
+/// An id that was longer than a text of the log panicked at every step of the shard from then on.
+#[test]
+fn an_id_fits_the_log_whatever_it_is_made_of() {
+    let long: &'static str = "\u{e9}".repeat(0x3fff).leak();
+    let mut world = World::new(at_once());
+    let ticket = world.join(&Joining { instance: Some(long), ..joining("") });
+    let joined = world.joined(ticket);
+    assert!(joined.member_id.len() <= 0x7fff && joined.member_id.starts_with("\u{e9}"), "{}", joined.member_id.len());
+    let ticket = world.sync(&joined.member_id, joined.generation_id, &[(&joined.member_id, b"all")]);
+    assert_eq!(world.synced(ticket).0, ErrorCode::None);
+    world.reload();
+    assert_eq!(group(&world).members().len(), 1);
+}
+
+/// A log with such a record could not be loaded again.
+#[test]
+fn what_is_too_large_for_a_record_is_not_assigned() {
+    let large: &'static [u8] = vec![0; 20 << 20].leak();
+    let mut world = World::new(at_once());
+    let (ids, generation) = stable(&mut world, 2);
+    let tickets: Vec<u64> = ids.iter().map(|id| world.join(&joining(id))).collect();
+    tickets.into_iter().for_each(|ticket| assert_eq!(world.joined(ticket).generation_id, generation + 1));
+    let waits = world.sync(&ids[1], generation + 1, &[]);
+    let ticket = world.sync(&ids[0], generation + 1, &[(&ids[1], large)]);
+    assert_eq!(world.synced(ticket).0, ErrorCode::UnknownServerError);
+    assert_eq!(world.synced(waits).0, ErrorCode::UnknownServerError);
+    assert_eq!(group(&world).state(), State::PreparingRebalance);
+    let largest = world.log.iter().map(Record::encoded_len).max().expect("some");
+    assert!(largest < 1 << 20, "{largest}");
+    let tickets: Vec<u64> = ids.iter().map(|id| world.join(&joining(id))).collect();
+    tickets.into_iter().for_each(|ticket| assert_eq!(world.joined(ticket).generation_id, generation + 2));
+}
+
+#[test]
+fn a_static_member_whose_words_are_too_large_for_a_record_rebalances() {
+    let large: &'static [u8] = vec![0; 20 << 20].leak();
+    let mut world = World::new(at_once());
+    let first = world.join(&Joining { instance: Some("i"), ..joining("") });
+    let first = world.joined(first);
+    let ticket = world.sync(&first.member_id, first.generation_id, &[(&first.member_id, b"all")]);
+    assert_eq!(world.synced(ticket).0, ErrorCode::None);
+    let again = world.join(&Joining { instance: Some("i"), protocols: vec![("range", large)], ..joining("") });
+    assert_eq!(world.joined(again).generation_id, first.generation_id + 1);
+    let largest = world.log.iter().map(Record::encoded_len).max().expect("some");
+    assert!(largest < 1 << 20, "{largest}");
+}
+
 #[test]
 fn a_static_member_that_changes_its_protocols_rebalances() {
     let mut world = World::new(at_once());

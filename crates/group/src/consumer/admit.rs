@@ -2,12 +2,18 @@
 
 use super::{ConsumerGroup, LEAVE, LEAVE_STATIC, Member, MemberState, regex};
 use crate::assignor::TopicPartitions;
+use crate::record::RECORD_BYTES_MAX;
 use crate::settings::ConsumerSettings;
 use base::{ErrorCode, Refusal};
 use protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
 
 /// From this version on members make their ids themselves (KIP-1082).
 const MEMBER_ID_FROM: i16 = 1;
+
+/// What a name takes besides its letters, about.
+const NAME_BYTES: usize = 8;
+/// Bytes that the names may take together; what else a member says of itself is short.
+const NAMES_BYTES_MAX: usize = RECORD_BYTES_MAX - (1 << 20);
 
 /// A member that may go on.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,6 +43,11 @@ pub(super) fn check(
     }
     if is_empty(&request.rack_id) {
         return invalid("RackId can't be empty.");
+    }
+    // What it says of itself becomes one record.
+    let names = request.subscribed_topic_names.iter().flatten().map(|name| NAME_BYTES + name.len());
+    if names.sum::<usize>() > NAMES_BYTES_MAX {
+        return invalid("SubscribedTopicNames are too many for a record; SubscribedTopicRegex can stand for them.");
     }
     match epoch {
         0 if request.rebalance_timeout_ms == -1 => {

@@ -10,6 +10,7 @@ use crate::assignor::TopicPartitions;
 use crate::classic::{CONSUMER_PROTOCOL_TYPE, join_error, sync_error};
 use crate::group_id::GroupId;
 use crate::groups::{Group, Groups, Reply, RequestContext};
+use crate::record::RECORD_BYTES_MAX;
 use crate::settings::MigrationPolicy;
 use crate::{Settings, classic, embedded, refuse};
 use base::{ErrorCode, Refusal, Uuid};
@@ -69,6 +70,10 @@ fn admit_join<'a>(
     let instance = request.group_instance_id.as_deref();
     admit::check_room(group, settings.consumer.size_max, member_id, instance)?;
     let protocols = classic::protocols(&request.protocols);
+    // What it says is kept in a record twice: as it came, and what it reads by name.
+    if protocols.iter().map(|(name, metadata)| name.len() + metadata.len()).sum::<usize>() > RECORD_BYTES_MAX / 4 {
+        return Err(refuse(ErrorCode::UnknownServerError));
+    }
     if !supports(group, &request.protocol_type, &protocols) {
         return Err(refuse(ErrorCode::InconsistentGroupProtocol));
     }

@@ -5,7 +5,7 @@ use super::leave::Going;
 use super::{ConsumerGroup, Member, MemberState, OwnedPartitions, TopicHashes, records};
 use crate::assignor::TopicPartitions;
 use crate::classic::ClassicGroup;
-use crate::record::Record;
+use crate::record::{RECORD_BYTES_MAX, Record};
 use crate::settings::Settings;
 use crate::{classic, embedded};
 use base::{ErrorCode, Refusal};
@@ -56,6 +56,9 @@ pub(super) fn upgraded(
     let hash = hashes.of_topics(image, &upgraded.subscribed_topics());
     upgraded.set_epoch(group.generation(), hash);
     upgraded.set_target_epoch(group.generation(), 0);
+    if upgraded.creation(id).iter().any(|record| record.encoded_len() > RECORD_BYTES_MAX) {
+        return refuse("what a member says of itself is too much for a record");
+    }
     Ok(upgraded)
 }
 
@@ -142,7 +145,7 @@ pub(super) fn is_downgrade(group: &ConsumerGroup, going: Going<'_>, settings: &S
 /// The classic group of those who stay.
 ///
 /// # Errors
-/// GROUP_ID_NOT_FOUND when what members said cannot be read.
+/// GROUP_ID_NOT_FOUND when what members said cannot be read, or written down as one record.
 pub(super) fn downgraded(
     id: &str,
     group: &ConsumerGroup,
@@ -150,9 +153,14 @@ pub(super) fn downgraded(
     image: &MetadataImage,
     now: rsm::Now,
 ) -> Result<ClassicGroup, Refusal> {
-    ClassicGroup::of_consumers(group, leaving, image, now).map_err(|error| {
-        Refusal::new(ErrorCode::GroupIdNotFound, format!("Cannot downgrade the classic group {id}: {error}."))
-    })
+    let refuse = |why: &dyn std::fmt::Display| {
+        Refusal::new(ErrorCode::GroupIdNotFound, format!("Cannot downgrade the classic group {id}: {why}."))
+    };
+    let classic = ClassicGroup::of_consumers(group, leaving, image, now).map_err(|error| refuse(&error))?;
+    if classic.record(id).encoded_len() > RECORD_BYTES_MAX {
+        return Err(refuse(&"its members say too much for a record"));
+    }
+    Ok(classic)
 }
 
 impl ConsumerGroup {

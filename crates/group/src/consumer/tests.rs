@@ -465,6 +465,16 @@ fn the_target_is_not_computed_more_often_than_the_interval_says() {
     assert_eq!(told(&ok(&mut world, &comes("c"))).map(|all| all.len()), Some(6));
 }
 
+/// A log with such a record could not be loaded again.
+#[test]
+fn a_subscription_that_is_too_large_for_a_record_is_refused() {
+    let long: &'static str = "x".repeat(30_000).leak();
+    let mut world = world(at_once());
+    let beat = Beat { topics: Some(vec![long; 600]), ..comes("m1") };
+    assert_eq!(world.beat(&beat).expect_err("18 MB").code, ErrorCode::InvalidRequest);
+    assert_eq!(world.log.len(), 0);
+}
+
 #[test]
 fn a_full_group_takes_no_more() {
     let mut settings = at_once();

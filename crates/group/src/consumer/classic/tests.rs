@@ -245,6 +245,28 @@ fn what_cannot_be_upgraded_stays_as_it_is() {
 }
 
 #[test]
+fn what_a_classic_member_says_of_itself_must_fit_a_record() {
+    let value = subscription::ConsumerProtocolSubscription {
+        topics: vec!["t".into()],
+        user_data: Some(vec![0; 20 << 20].into()),
+        ..Default::default()
+    };
+    let wordy: &'static [u8] = embedded::subscription_bytes(&value, 3).expect("it fits").leak();
+    let wordy = Joining { protocols: vec![("range", wordy)], ..joining("") };
+    let mut world = world();
+    let (id, ticket) = world.join_new(&wordy);
+    let generation = world.joined(ticket).generation_id;
+    let refusal = world.beat(&comes("m")).expect_err("it cannot be written down");
+    assert!(refusal.message.contains("too much for a record"), "{refusal}");
+    assert_eq!(world.heartbeat(&id, None, generation), ErrorCode::None);
+    let mut world = self::world();
+    world.beat(&comes("m")).expect("a new group");
+    let joined = world.join(&Joining { version: 3, ..wordy });
+    assert_eq!(code(world.joined(joined).error_code), ErrorCode::UnknownServerError);
+    assert!(world.log.iter().all(|record| record.encoded_len() < 1 << 20));
+}
+
+#[test]
 fn classic_members_are_fenced_by_generation_and_protocol_r43() {
     let mut world = world();
     let (id, epoch) = mixed(&mut world);
