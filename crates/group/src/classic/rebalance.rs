@@ -7,6 +7,9 @@ use crate::groups::Reply;
 use crate::journal::Owners;
 use base::ErrorCode;
 
+/// Between two looks at whether somebody has joined, ms: members may give themselves no time at all.
+const WAIT_AGAIN_MS_MIN: i32 = 1_000;
+
 /// A change came: begins a rebalance, or sees whether the running one can go on.
 pub(super) fn prepare_rebalance_or_complete_join(group: &mut ClassicGroup, step: &mut Step<'_>, reason: String) {
     if group.state == State::PreparingRebalance {
@@ -27,7 +30,10 @@ pub(super) fn prepare_rebalance(group: &mut ClassicGroup, step: &mut Step<'_>, r
             if let Some(member) = group.members.get_mut(&id) {
                 member.assignment.clear();
             }
-            group.answer_sync(step, &id, sync_error(ErrorCode::RebalanceInProgress));
+            if group.answer_sync(step, &id, sync_error(ErrorCode::RebalanceInProgress)) {
+                // While it waited here the end of its session may have been passed over.
+                group.keep_alive(step, &id);
+            }
         }
     }
     group.pending_syncs.clear();
@@ -90,7 +96,7 @@ pub(super) fn complete_join(group: &mut ClassicGroup, step: &mut Step<'_>) {
     }
     if !group.members.is_empty() && !elect_leader(group, step) {
         // Only static members that have not come back: they are waited for until their sessions end.
-        let timeout_ms = group.rebalance_timeout_ms();
+        let timeout_ms = group.rebalance_timeout_ms().max(WAIT_AGAIN_MS_MIN);
         wait_for_joins(group, step, timeout_ms, JoinWait::Rebalance);
         return;
     }

@@ -4,6 +4,7 @@ use super::State;
 use crate::testing::{Joining, World, code, joining};
 use crate::{ClassicGroup, Group, Record, Settings};
 use base::ErrorCode;
+use rsm::Now;
 
 fn at_once() -> Settings {
     Settings { classic_initial_rebalance_delay_ms: 0, ..Settings::default() }
@@ -344,6 +345,63 @@ fn a_static_member_whose_words_are_too_large_for_a_record_rebalances() {
     assert_eq!(world.joined(again).generation_id, first.generation_id + 1);
     let largest = world.log.iter().map(Record::encoded_len).max().expect("some");
     assert!(largest < 1 << 20, "{largest}");
+}
+
+/// Its session ended while it waited for the leader; told to join again, it was waited for without end when it did not.
+#[test]
+fn a_static_member_that_waited_long_for_its_assignment_still_has_a_session() {
+    let mut world = World::new(at_once());
+    let leads = world.join(&Joining { instance: Some("a"), ..joining("") });
+    let leads = world.joined(leads).member_id.into_owned();
+    let follows = world.join(&Joining { instance: Some("b"), ..joining("") });
+    let again = world.join(&Joining { instance: Some("a"), ..joining(&leads) });
+    let generation = world.joined(again).generation_id;
+    let follows = world.joined(follows).member_id.into_owned();
+    let waits = world.sync(&follows, generation, &[]);
+    for _ in 0..3 {
+        world.pass(5_000);
+        assert_eq!(world.heartbeat(&leads, Some("a"), generation), ErrorCode::None);
+    }
+    assert_eq!(world.leave(&[("", Some("a"))]), [ErrorCode::None]);
+    assert_eq!(world.synced(waits).0, ErrorCode::RebalanceInProgress);
+    world.pass(10_000);
+    assert_eq!(group(&world).state(), State::Empty, "nobody is left");
+}
+
+/// Waiting for no time, again and again, kept the coordinator's thread busy for ever.
+#[test]
+fn static_members_without_a_rebalance_timeout_are_waited_for_until_their_sessions_end() {
+    let mut world = World::new(at_once());
+    let joining = |instance| Joining { instance: Some(instance), rebalance_ms: 0, ..joining("") };
+    let leads = world.join(&joining("a"));
+    let leads = world.joined(leads).member_id.into_owned();
+    let ticket = world.sync(&leads, 1, &[(&leads, b"all")]);
+    assert_eq!(world.synced(ticket).0, ErrorCode::None);
+    let other = world.join(&joining("b"));
+    assert_eq!(world.leave(&[("", Some("b"))]), [ErrorCode::None]);
+    assert_eq!(code(world.joined(other).error_code), ErrorCode::UnknownMemberId);
+    world.pass(9_000);
+    assert_eq!(group(&world).members().len(), 1);
+    world.pass(1_000);
+    assert_eq!(group(&world).state(), State::Empty);
+}
+
+/// A thread that was late took the end of the wait for joins first, and with the generation every session began anew.
+#[test]
+fn what_is_due_at_once_is_done_in_the_order_in_which_it_came_due() {
+    let mut world = World::new(at_once());
+    let silent = world.join(&Joining { instance: Some("a"), ..joining("") });
+    let silent = world.joined(silent).member_id.into_owned();
+    let ticket = world.sync(&silent, 1, &[(&silent, b"all")]);
+    assert_eq!(world.synced(ticket).0, ErrorCode::None);
+    let (id, ticket) = world.join_new(&joining(""));
+    let late = Now { mono: world.now.mono.plus_millis(70_000), wall: world.now.wall.plus_millis(70_000) };
+    world.now = late;
+    world.shard.tick(late);
+    world.commit();
+    let joined = world.joined(ticket);
+    let members: Vec<&str> = joined.members.iter().map(|member| &*member.member_id).collect();
+    assert_eq!((&*joined.leader, members), (id.as_str(), vec![id.as_str()]), "the silent one is out");
 }
 
 #[test]

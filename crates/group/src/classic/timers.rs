@@ -20,11 +20,21 @@ pub(crate) fn on_loaded(group: &mut ClassicGroup, step: &mut Step<'_>) {
     }
 }
 
-/// Does what is due and asks to be woken for what is next.
+/// Does what is due, in the order in which it came due, and asks to be woken for what is next.
 pub(crate) fn on_timer(group: &mut ClassicGroup, step: &mut Step<'_>) {
-    let now = step.now.mono;
-    if let Some((at, wait)) = group.join_deadline.filter(|(at, _)| *at <= now) {
-        debug_assert!(at <= now, "filtered above");
+    // A thread that is late finds many things due: a session that ended before the wait for joins did must not begin anew with the
+    // generation.
+    while let Some(at) = group.next_deadline().filter(|at| *at <= step.now.mono) {
+        on_deadline(group, step, at);
+    }
+    if let Some(at) = group.next_deadline() {
+        step.wake(at);
+    }
+}
+
+/// Does what was due at `now` or before.
+fn on_deadline(group: &mut ClassicGroup, step: &mut Step<'_>, now: Monotonic) {
+    if let Some((_, wait)) = group.join_deadline.filter(|(at, _)| *at <= now) {
         group.join_deadline = None;
         match wait {
             JoinWait::Initial { delay_ms, remaining_ms } => try_complete_initial(group, step, delay_ms, remaining_ms),
@@ -37,9 +47,6 @@ pub(crate) fn on_timer(group: &mut ClassicGroup, step: &mut Step<'_>) {
     }
     expire_pending_joins(group, step, now);
     expire_sessions(group, step, now);
-    if let Some(at) = group.next_deadline() {
-        step.wake(at);
-    }
 }
 
 /// Members that joined and never asked for their assignment are out.
