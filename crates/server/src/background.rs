@@ -3,6 +3,7 @@
 
 use crate::broker::{Broker, LogDirHandle};
 use crate::partition::Partition;
+use crate::quorum::SnapshotPolicy;
 use base::{BrokerEpoch, Monotonic, Offset, Timestamp, TopicPartition, Uuid};
 use controller::{Controller, Decision};
 use parking_lot::Mutex;
@@ -146,10 +147,8 @@ impl Background {
     }
 
     fn snapshot(&self, wall: Timestamp) {
-        let bytes = u64::try_from(self.broker.config.number("metadata.log.max.record.bytes.between.snapshots"))
-            .unwrap_or(u64::MAX);
-        let ms = self.broker.config.number("metadata.log.max.snapshot.interval.ms");
-        if let Err(error) = self.broker.quorum.snapshot_if_due(wall, bytes, ms) {
+        let policy = SnapshotPolicy::of(&self.broker.config);
+        if let Err(error) = self.broker.quorum.snapshot_if_due(wall, &policy) {
             tracing::error!(%error, "the snapshot of the metadata could not be written");
         }
     }

@@ -20,6 +20,7 @@ use storage::{Disk, DiskError, Log, SyncTicket, WriteAhead};
 use tokio::sync::watch;
 
 pub(crate) use load::{Loaded, load};
+pub(crate) use snapshot::SnapshotPolicy;
 
 /// The topic of the metadata log.
 pub(crate) const METADATA_TOPIC: &str = "__cluster_metadata";

@@ -4,6 +4,8 @@
 mod failed_dirs;
 #[path = "recovery/log_dirs.rs"]
 mod log_dirs;
+#[path = "recovery/metadata_log.rs"]
+mod metadata_log;
 
 use base::{Clock, Monotonic, NodeId, Offset, Timestamp, Uuid};
 use config::{NodeConfig, Properties};

@@ -46,7 +46,7 @@ pub(crate) struct Loaded {
     pub(crate) bootstrap: Vec<VersionedRecord>,
 }
 
-fn malformed(path: PathBuf, what: impl std::fmt::Display) -> LogError {
+pub(super) fn malformed(path: PathBuf, what: impl std::fmt::Display) -> LogError {
     LogError::Malformed { path, what: what.to_string() }
 }
 
@@ -131,6 +131,14 @@ pub(crate) fn load(
         forget_recovery_point(disk.as_ref(), root)?;
         log.truncate_fully(start)?;
     }
+    if log.log_start() > start {
+        let what = format!(
+            "it begins at offset {}, and no snapshot holds what was before: the newest one ends at {start}; put the .checkpoint \
+             files back from a copy",
+            log.log_start()
+        );
+        return Err(malformed(dir, what));
+    }
     let mut replay = Replay { uncommitted: Vec::new(), voters: None };
     replay.run(&mut log, start, &mut controller, &dir)?;
     if log.read_topic_id()?.is_none() {
@@ -179,6 +187,7 @@ fn open_log(
     let (recovery_point, clean) = found;
     let log_config = LogConfig {
         segment_bytes: u64::try_from(config.number("metadata.log.segment.bytes")).unwrap_or(1 << 30),
+        segment_ms: config.number("metadata.log.segment.ms"),
         delete: false,
         ..LogConfig::default()
     };
@@ -204,7 +213,7 @@ struct Replay {
 
 impl Replay {
     fn run(&mut self, log: &mut Log, start: Offset, controller: &mut Controller, dir: &Path) -> Result<(), LogError> {
-        let mut at = start.max(log.log_start());
+        let mut at = start;
         let mut scratch = Vec::new();
         while at < log.log_end() {
             let end = log.log_end();
