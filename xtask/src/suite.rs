@@ -16,6 +16,9 @@ struct Tally {
     skipped: Vec<String>,
 }
 
+/// Property tests try the same cases each time, as the fuzz targets do ([`fuzz::IN_TEST`]); `cargo test` alone tries others.
+const PROPERTIES_BEGIN_AT: &str = "PROPTEST_RNG_SEED=44";
+
 /// Runs the stages that `args` name (none: all): `workspace`, `fuzz`, or `conformance [NAME..]` with parts of scenario names, or
 /// `crash [NAME..]`.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
@@ -27,7 +30,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     let names = args.get(1..).unwrap_or_default();
     let runs = |stage: &str| only.is_none_or(|only| only == stage);
     if runs("workspace") {
-        stage(root, &["cargo", "test", "--workspace", "--no-fail-fast"], &mut tally)?;
+        stage(root, &["env", PROPERTIES_BEGIN_AT, "cargo", "test", "--workspace", "--no-fail-fast"], &mut tally)?;
     }
     if runs("fuzz") {
         fuzzing(root, &mut tally);
