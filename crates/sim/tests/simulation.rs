@@ -45,6 +45,24 @@ fn everything_that_must_hold_holds_in_the_second_hundred_seeds() {
     check(100..200);
 }
 
+/// Steps of the runs that found something.
+const FOUND_STEPS: u64 = 2_000;
+/// The seeds of runs that found something, in the product or in what was asked of it: log dirs that fail while partitions are made, and at a
+/// clean stop.
+const FOUND: [u64; 3] = [61_103, 61_402, 70_029];
+
+#[test]
+fn what_was_found_stays_found() {
+    for seed in FOUND {
+        let outcome = run(&Options::new(seed, FOUND_STEPS));
+        assert_eq!(
+            outcome.breach, None,
+            "{}\nreplay: cargo xtask sim --seed {seed} --steps {FOUND_STEPS}",
+            outcome.trace
+        );
+    }
+}
+
 #[test]
 fn a_node_without_any_one_of_its_safety_measures_is_found_out() {
     for control in CONTROLS {

@@ -83,8 +83,12 @@ impl World {
         self.model.seen.kills += 1;
         self.break_connections();
         self.machine.kill();
+        self.forget_page_cache();
+    }
+
+    /// The process has ended. Where the disk has failed, the page cache may hold what it will not give back, also after a clean stop.
+    fn forget_page_cache(&mut self) {
         if self.machine.disk.faults_struck() > 0 {
-            // The page cache may hold what the disk will not give back.
             self.model.power_cut();
         }
     }
@@ -121,6 +125,7 @@ impl World {
             self.model.seen.cuts_in_recovery += 1;
             return self.power_cut(left);
         }
+        self.forget_page_cache();
         match stopped {
             Ok(()) => self.model.seen.clean_stops += 1,
             Err(_) if self.is_troubled() || self.model.is_damaged => {}
