@@ -46,6 +46,7 @@ pub(crate) struct Partition {
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) aborted: Vec<AbortedTransaction>,
+    pub(crate) is_leaderless: bool,
     next_sequence: BTreeMap<i64, i32>,
 }
 
@@ -74,15 +75,15 @@ pub(crate) const TOPIC: &str = "t";
 impl Broker {
     fn metadata(&self) -> MetadataResponse<'static> {
         let address = self.address.borrow().expect("it listens");
-        let partition = |index: usize| MetadataResponsePartition {
+        let state = self.state.borrow();
+        let partition = |(index, partition): (usize, &Partition)| MetadataResponsePartition {
             partition_index: index as i32,
-            leader_id: 1,
+            leader_id: if partition.is_leaderless { -1 } else { 1 },
             leader_epoch: -1,
             replica_nodes: vec![1],
             isr_nodes: vec![1],
             ..MetadataResponsePartition::default()
         };
-        let count = self.state.borrow().partitions.len();
         MetadataResponse {
             brokers: vec![MetadataResponseBroker {
                 node_id: 1,
@@ -93,7 +94,7 @@ impl Broker {
             controller_id: 1,
             topics: vec![MetadataResponseTopic {
                 name: Some(TOPIC.into()),
-                partitions: (0..count).map(partition).collect(),
+                partitions: state.partitions.iter().enumerate().map(partition).collect(),
                 ..MetadataResponseTopic::default()
             }],
             ..MetadataResponse::default()

@@ -73,7 +73,7 @@ fn seconds(lag: &GroupLag, now: i64) -> Option<f64> {
     match lag.next {
         NextRecord::None => Some(0.0),
         NextRecord::At { timestamp_ms, .. } => Some(now.saturating_sub(timestamp_ms) as f64 / 1000.0),
-        NextRecord::Deleted { .. } => None,
+        NextRecord::Deleted { .. } | NextRecord::Unreachable => None,
     }
 }
 
@@ -143,6 +143,9 @@ fn offset_row(row: &Row) -> Vec<String> {
 /// What the numbers do not say.
 fn note(row: &Row) -> Option<String> {
     let ((topic, partition), lag) = (&row.place, &row.lag);
+    if lag.next == NextRecord::Unreachable {
+        return Some(format!("{topic}-{partition}: has no leader, so how far the group is behind is not known"));
+    }
     let committed = lag.committed?;
     if lag.log_end < 0 {
         return Some(format!("{topic}-{partition}: does not exist any more"));
@@ -168,12 +171,13 @@ fn as_json(group: &GroupDescription, rows: &[Row], why: bool) -> Result<Value, F
     let offset = |row: &Row| {
         let next = match row.lag.next {
             NextRecord::At { offset, timestamp_ms } => json!({"offset": offset, "timestamp_ms": timestamp_ms}),
-            NextRecord::None | NextRecord::Deleted { .. } => Value::Null,
+            NextRecord::None | NextRecord::Deleted { .. } | NextRecord::Unreachable => Value::Null,
         };
         json!({
             "topic": row.place.0, "partition": row.place.1, "committed": row.lag.committed, "metadata": row.metadata,
             "log_start": row.lag.log_start, "log_end": row.lag.log_end, "lag": row.lag.records(),
-            "lag_seconds": row.seconds, "next": next, "deleted_unread": deleted(&row.lag), "member": row.member,
+            "lag_seconds": row.seconds, "next": next, "deleted_unread": deleted(&row.lag),
+            "has_leader": row.lag.next != NextRecord::Unreachable, "member": row.member,
         })
     };
     let mut value = json!({
@@ -220,6 +224,9 @@ mod tests {
         let gone = row(Some(4), (-1, -1), NextRecord::None);
         assert_eq!(offset_row(&gone)[2..6], ["4", "-", "-", "-"]);
         assert!(note(&gone).is_some_and(|note| note.contains("does not exist")));
+        let offline = row(Some(4), (-1, -1), NextRecord::Unreachable);
+        assert_eq!(offset_row(&offline)[2..6], ["4", "-", "-", "-"]);
+        assert!(note(&offline).is_some_and(|note| note.contains("has no leader")));
         assert!(note(&row(Some(12), (0, 9), NextRecord::None)).is_some_and(|note| note.contains("after the end 9")));
     }
 }

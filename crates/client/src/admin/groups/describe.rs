@@ -102,7 +102,10 @@ async fn describe_modern(
     let mut response = frame.decode()?;
     let found = response.groups.pop().ok_or_else(|| Error::Invalid(format!("{what}: the answer is empty")))?;
     match ErrorCode::from_code(found.error_code) {
-        Some(ErrorCode::GroupIdNotFound | ErrorCode::UnsupportedVersion) => return Ok(None),
+        // The group without a name may have offsets, and is none of KIP-848.
+        Some(ErrorCode::GroupIdNotFound | ErrorCode::UnsupportedVersion | ErrorCode::InvalidGroupId) => {
+            return Ok(None);
+        }
         _ => Error::check(what, found.error_code, found.error_message.as_deref())?,
     }
     let mut members: Vec<GroupMember> = found.members.into_iter().map(modern_member).collect();

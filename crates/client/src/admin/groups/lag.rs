@@ -7,7 +7,7 @@ use super::Place;
 use crate::consumer::{Consumer, ConsumerOptions, EARLIEST, Isolation, LATEST, OutOfRange, Start};
 use crate::error::Error;
 use base::ErrorCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 /// One record of each partition is wanted: room for a usual batch. A larger one comes all the same.
@@ -30,6 +30,16 @@ pub enum NextRecord {
         /// Where the log begins.
         first_kept: i64,
     },
+    /// The partition has no leader, so there is nobody to ask.
+    Unreachable,
+}
+
+/// Whether a partition can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Led,
+    Leaderless,
+    Gone,
 }
 
 /// Where a group stands in a partition.
@@ -37,16 +47,16 @@ pub enum NextRecord {
 pub struct GroupLag {
     /// What it has committed.
     pub committed: Option<i64>,
-    /// The log start; -1 when the partition does not exist any more.
+    /// The log start; -1 when the partition does not exist any more, or has no leader.
     pub log_start: i64,
-    /// The high watermark; -1 when the partition does not exist any more.
+    /// The high watermark; -1 when the partition does not exist any more, or has no leader.
     pub log_end: i64,
     /// What it reads next; [`NextRecord::None`] also when it has committed nothing.
     pub next: NextRecord,
 }
 
 impl GroupLag {
-    /// How many records it has not read; none when it has committed nothing or the partition is gone.
+    /// How many records it has not read; none when it has committed nothing or the partition cannot be asked.
     #[must_use]
     pub fn records(&self) -> Option<i64> {
         (self.log_end >= 0).then_some(())?;
@@ -73,10 +83,12 @@ impl Admin {
         &self,
         committed: &BTreeMap<Place, Option<i64>>,
     ) -> Result<BTreeMap<Place, GroupLag>, Error> {
-        let mut known: Vec<(&str, i32)> = Vec::new();
+        let (mut known, mut leaderless): (Vec<(&str, i32)>, BTreeSet<&Place>) = Default::default();
         for place in committed.keys() {
-            if self.exists(place).await? {
-                known.push((&place.0, place.1));
+            match self.find(place).await? {
+                Found::Led => known.push((&place.0, place.1)),
+                Found::Leaderless => drop(leaderless.insert(place)),
+                Found::Gone => {}
             }
         }
         let starts = self.client.list_offsets(&known, EARLIEST, Isolation::ReadUncommitted).await?;
@@ -85,7 +97,8 @@ impl Admin {
             let of =
                 |offsets: &BTreeMap<(&str, i32), i64>| offsets.get(&(place.0.as_str(), place.1)).copied().unwrap_or(-1);
             let (log_start, log_end) = (of(&starts), of(&ends));
-            let lag = GroupLag { committed: *committed, log_start, log_end, next: NextRecord::None };
+            let next = if leaderless.contains(place) { NextRecord::Unreachable } else { NextRecord::None };
+            let lag = GroupLag { committed: *committed, log_start, log_end, next };
             (place.clone(), lag.from(log_start))
         };
         let mut lags: BTreeMap<Place, GroupLag> = committed.iter().map(lag).collect();
@@ -106,13 +119,18 @@ impl Admin {
         Ok(lags)
     }
 
-    async fn exists(&self, place: &Place) -> Result<bool, Error> {
-        if self.client.metadata().partition(&place.0, place.1).is_some() {
-            return Ok(true);
+    /// Nobody waits for a leader here: who looks at a group while a part of its topics is offline wants to see the rest.
+    async fn find(&self, place: &Place) -> Result<Found, Error> {
+        if self.client.metadata().partition(&place.0, place.1).is_some_and(|known| known.leader >= 0) {
+            return Ok(Found::Led);
         }
         match self.client.refresh_topic(&place.0, false).await {
-            Ok(topic) => Ok(topic.partitions.iter().any(|known| known.partition == place.1)),
-            Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => Ok(false),
+            Ok(topic) => Ok(match topic.partitions.iter().find(|known| known.partition == place.1) {
+                Some(known) if known.leader >= 0 => Found::Led,
+                Some(_) => Found::Leaderless,
+                None => Found::Gone,
+            }),
+            Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => Ok(Found::Gone),
             Err(error) => Err(error),
         }
     }

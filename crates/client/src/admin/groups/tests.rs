@@ -21,14 +21,23 @@ fn fill(state: &mut State) {
         }
     }
     state.partitions[1].start = 2;
+    state.partitions[5].is_leaderless = true;
 }
 
 #[tokio::test]
 async fn lag_by_the_clock_is_that_of_the_next_record() {
-    with_broker(5, fill, async |client, _| {
+    with_broker(6, fill, async |client, _| {
         let at = |partition: i32, offset: Option<i64>| ((TOPIC.to_owned(), partition), offset);
-        let committed: BTreeMap<Place, Option<i64>> =
-            [at(0, Some(3)), at(1, Some(1)), at(2, Some(6)), at(3, None), at(4, Some(9)), at(7, Some(1))].into();
+        let committed: BTreeMap<Place, Option<i64>> = [
+            at(0, Some(3)),
+            at(1, Some(1)),
+            at(2, Some(6)),
+            at(3, None),
+            at(4, Some(9)),
+            at(5, Some(2)),
+            at(7, Some(1)),
+        ]
+        .into();
         let lags = Admin::new(client).group_lag(&committed).await.expect("is told");
         let of = |place: (&str, i32)| lags[&(place.0.to_owned(), place.1)];
         let third = of((TOPIC, 0));
@@ -38,6 +47,8 @@ async fn lag_by_the_clock_is_that_of_the_next_record() {
         assert_eq!((of((TOPIC, 2)).next, of((TOPIC, 2)).records()), (NextRecord::None, Some(0)));
         assert_eq!((of((TOPIC, 3)).next, of((TOPIC, 3)).records()), (NextRecord::None, None));
         assert_eq!(of((TOPIC, 4)).records(), Some(0), "a commit after the end, of a topic that was made anew");
+        let offline = of((TOPIC, 5));
+        assert_eq!((offline.next, offline.records(), offline.committed), (NextRecord::Unreachable, None, Some(2)));
         let gone = GroupLag { committed: Some(1), log_start: -1, log_end: -1, next: NextRecord::None };
         assert_eq!((of((TOPIC, 7)), gone.records()), (gone, None), "a partition that does not exist");
     })
