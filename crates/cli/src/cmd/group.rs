@@ -16,10 +16,10 @@ pub(crate) enum Group {
     /// List groups
     List {
         /// Only those in one of these states, such as stable or empty; may be repeated
-        #[arg(long, value_name = "STATE", value_delimiter = ',')]
+        #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
         state: Vec<String>,
-        /// Only those of one of these types, classic or consumer; may be repeated
-        #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+        /// Only those of one of these types, such as classic or consumer; may be repeated
+        #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = group_type)]
         types: Vec<String>,
         #[command(flatten)]
         connection: Connection,
@@ -48,6 +48,24 @@ pub(crate) enum Group {
         #[command(flatten)]
         connection: Connection,
     },
+}
+
+/// States of groups of all types, of any Kafka. A broker shows no group of a state that there is none of, which is how a slip looks.
+const STATES: [&str; 8] =
+    ["Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Assigning", "Reconciling", "NotReady", "Dead"];
+const TYPES: [&str; 4] = ["classic", "consumer", "share", "streams"];
+
+fn one_of(known: &[&str], text: &str) -> Result<String, String> {
+    let found = known.iter().find(|name| name.eq_ignore_ascii_case(text.trim()));
+    found.map(|name| (*name).to_owned()).ok_or_else(|| format!("not one of {}", known.join(", ")))
+}
+
+fn state(text: &str) -> Result<String, String> {
+    one_of(&STATES, text)
+}
+
+fn group_type(text: &str) -> Result<String, String> {
+    one_of(&TYPES, text)
 }
 
 impl Group {
@@ -120,4 +138,16 @@ fn sentence(group: &str, error: client::Error) -> Failure {
 fn now_millis() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{group_type, state};
+
+    #[test]
+    fn a_state_or_type_that_there_is_none_of_is_refused() {
+        assert_eq!((state("stable"), group_type("Consumer")), (Ok("Stable".to_owned()), Ok("consumer".to_owned())));
+        assert!(state("stabel").is_err_and(|why| why.contains("Stable")));
+        assert!(group_type("clasic").is_err_and(|why| why.contains("classic")));
+    }
 }
