@@ -54,22 +54,32 @@ pub(crate) fn handle(
     }
     let listener = session.listener_name().to_owned();
     if broker.image().topics().by_name(GROUPS_TOPIC).is_some() {
-        return to.now(&response(to.version, find(broker, &listener, keys)));
+        return to.now(&response(to.version, find(broker, &listener, keys, None)));
     }
     let broker = Arc::clone(broker);
     Reply::Later(Box::pin(async move {
-        if let Err(refusal) = create_topic(&broker).await {
+        let failed = create_topic(&broker).await.err();
+        if let Some(refusal) = &failed {
             tracing::warn!(%refusal, "{GROUPS_TOPIC} cannot be made: no group can be coordinated");
         }
-        to.later(&response(to.version, find(&broker, &listener, keys)))
+        to.later(&response(to.version, find(&broker, &listener, keys, failed.as_ref())))
     }))
 }
 
-fn find(broker: &Broker, listener: &str, keys: Vec<String>) -> Vec<(String, Found)> {
+/// That there is no topic of the groups. Whoever asks for a coordinator again and again is told why it could not be made, too.
+fn no_topic(failed: Option<&Refusal>) -> Refusal {
+    let why = match failed {
+        Some(failed) => Cow::Owned(format!("{GROUPS_TOPIC} cannot be made: {}", failed.message)),
+        None => Cow::Borrowed("the topic of the groups does not exist"),
+    };
+    Refusal::new(ErrorCode::CoordinatorNotAvailable, why)
+}
+
+fn find(broker: &Broker, listener: &str, keys: Vec<String>, failed: Option<&Refusal>) -> Vec<(String, Found)> {
     let image = broker.image();
     let unavailable = |why: &'static str| Refusal::new(ErrorCode::CoordinatorNotAvailable, why);
     let find_one = |key: &str| {
-        let index = shard_of(&image, key).ok_or_else(|| unavailable("the topic of the groups does not exist"))?;
+        let index = shard_of(&image, key).ok_or_else(|| no_topic(failed))?;
         let topic = image.topics().by_name(GROUPS_TOPIC);
         let partition = topic.and_then(|topic| topic.partition(index));
         let leader = partition.map(|partition| partition.leader);
@@ -148,5 +158,19 @@ fn response(version: i16, found: Vec<(String, Found)>) -> FindCoordinatorRespons
         host: one.host,
         port: one.port,
         ..FindCoordinatorResponse::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::no_topic;
+    use base::{ErrorCode, Refusal};
+
+    #[test]
+    fn a_client_is_told_why_there_is_no_coordinator() {
+        let failed = Refusal::new(ErrorCode::InvalidReplicationFactor, "3 replicas need 3 brokers");
+        let refusal = no_topic(Some(&failed));
+        assert_eq!(refusal.code, ErrorCode::CoordinatorNotAvailable, "a client asks again");
+        assert!(refusal.message.contains("3 replicas need 3 brokers"), "{refusal}");
     }
 }
