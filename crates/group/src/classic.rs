@@ -16,6 +16,7 @@ pub(crate) use convert::assignment_bytes;
 pub(crate) use join::{MEMBER_ID_REQUIRED_FROM, join, join_error};
 pub(crate) use leave::leave;
 pub use member::Member;
+use member::Supported;
 pub(crate) use member::protocols;
 pub(crate) use sync::{heartbeat, sync, sync_error};
 pub(crate) use timers::{on_loaded, on_timer};
@@ -86,6 +87,8 @@ pub struct ClassicGroup {
     protocol: Option<String>,
     leader: Option<String>,
     members: BTreeMap<String, Member>,
+    /// How many of them support each protocol.
+    supported: Supported,
     /// Member ids by instance id.
     static_members: BTreeMap<String, String>,
     /// Members that were given an id and have to come back with it, and until when (KIP-394).
@@ -140,6 +143,7 @@ impl ClassicGroup {
             protocol: None,
             leader: None,
             members: BTreeMap::new(),
+            supported: Supported::default(),
             static_members: BTreeMap::new(),
             pending_joins: BTreeMap::new(),
             pending_syncs: BTreeSet::new(),
@@ -176,12 +180,16 @@ impl ClassicGroup {
         if self.leader.is_none() {
             self.leader = Some(id.clone());
         }
-        self.members.insert(id, member);
+        self.supported.add(&member);
+        if let Some(before) = self.members.insert(id, member) {
+            self.supported.remove(&before);
+        }
     }
 
     /// Takes a member out; another one becomes leader when it led.
     fn take_out(&mut self, id: &str) -> Option<Member> {
         let member = self.members.remove(id);
+        member.iter().for_each(|member| self.supported.remove(member));
         if let Some(instance) = member.as_ref().and_then(|member| member.instance_id.as_ref()) {
             self.static_members.remove(instance);
         }
@@ -221,15 +229,18 @@ impl ClassicGroup {
             return !protocol_type.is_empty() && !protocols.is_empty();
         }
         self.protocol_type.as_deref() == Some(protocol_type)
-            && protocols.iter().any(|(name, _)| self.members.values().all(|member| member.supports(name)))
+            && protocols.iter().any(|(name, _)| self.is_candidate(name))
+    }
+
+    fn is_candidate(&self, protocol: &str) -> bool {
+        self.supported.by(protocol) == self.members.len()
     }
 
     /// The protocol that all members support and most of them prefer; of equals the first by name.
     fn select_protocol(&self) -> Option<String> {
         let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-        let is_candidate = |name: &str| self.members.values().all(|member| member.supports(name));
         for member in self.members.values() {
-            let vote = member.protocols.iter().map(|(name, _)| name.as_str()).find(|name| is_candidate(name));
+            let vote = member.protocols.iter().map(|(name, _)| name.as_str()).find(|name| self.is_candidate(name));
             *votes.entry(vote?).or_default() += 1;
         }
         let most = votes.values().max().copied()?;

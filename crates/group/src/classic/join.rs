@@ -241,7 +241,9 @@ fn add_member(group: &mut ClassicGroup, step: &mut Step<'_>, join: Join<'_>, id:
 
 fn update_member(group: &mut ClassicGroup, step: &mut Step<'_>, join: &Join<'_>, id: &str) {
     if let Some(member) = group.members.get_mut(id) {
+        group.supported.remove(member);
         member.protocols.clone_from(&join.protocols);
+        group.supported.add(member);
         member.rebalance_timeout_ms = join.rebalance_timeout_ms;
         member.session_timeout_ms = join.session_timeout_ms;
         // A client that asks again has given the older request up.

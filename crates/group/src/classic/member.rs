@@ -4,6 +4,7 @@ use base::Monotonic;
 use protocol::messages::group_metadata_value::MemberMetadata;
 use protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use rsm::Ticket;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A member of a classic group.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,8 +60,8 @@ impl Member {
         self.protocols.iter().find(|(name, _)| name == protocol).map_or(&[], |(_, metadata)| metadata)
     }
 
-    pub(super) fn supports(&self, protocol: &str) -> bool {
-        self.protocols.iter().any(|(name, _)| name == protocol)
+    fn names(&self) -> BTreeSet<&str> {
+        self.protocols.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     pub(super) fn has_protocols(&self, protocols: &[(String, Vec<u8>)]) -> bool {
@@ -70,6 +71,34 @@ impl Member {
     /// Whether silence is no sign of death: a request of its waits here. A new member cannot heartbeat, so its first join may time out.
     pub(super) fn is_heard(&self) -> bool {
         !self.is_new && (self.awaiting_join.is_some() || self.awaiting_sync.is_some())
+    }
+}
+
+/// How many members of a group support each protocol: a member may name a million, and every join asks.
+#[derive(Debug, Default)]
+pub(super) struct Supported(BTreeMap<Box<str>, usize>);
+
+impl Supported {
+    pub(super) fn add(&mut self, member: &Member) {
+        for name in member.names() {
+            match self.0.get_mut(name) {
+                Some(count) => *count += 1,
+                None => drop(self.0.insert(name.into(), 1)),
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, member: &Member) {
+        for name in member.names() {
+            match self.0.get_mut(name) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(self.0.remove(name)),
+            }
+        }
+    }
+
+    pub(super) fn by(&self, protocol: &str) -> usize {
+        self.0.get(protocol).copied().unwrap_or(0)
     }
 }
 

@@ -456,6 +456,22 @@ fn protocols_must_fit_the_group() {
     assert_eq!(group(&world).members().keys().collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
 }
 
+/// Each name of one member was looked for in every other member's list: this took minutes, and all groups of the shard waited.
+#[test]
+fn members_with_many_protocols_join_in_no_time() {
+    let names = |prefix: char| -> Vec<(&'static str, &'static [u8])> {
+        let own = (0..60_000).map(|number| &*format!("{prefix}{number}").leak());
+        own.chain(["range"]).map(|name| (name, &b"r"[..])).collect()
+    };
+    let mut world = World::new(at_once());
+    let (leader, ticket) = world.join_new(&Joining { protocols: names('a'), ..joining("") });
+    let generation = world.joined(ticket).generation_id;
+    let (_, joins) = world.join_new(&Joining { protocols: names('b'), ..joining("") });
+    let again = world.join(&Joining { protocols: names('a'), ..joining(&leader) });
+    assert_eq!(world.joined(joins).protocol_name.as_deref(), Some("range"));
+    assert_eq!(world.joined(again).generation_id, generation + 1);
+}
+
 #[test]
 fn members_vote_for_the_protocol_that_most_prefer() {
     let mut world = World::new(Settings::default());

@@ -29,6 +29,10 @@ const NAMED: [&str; 14] = [
     "xdigit",
 ];
 
+/// The longest of them with `^`, and the two characters that end it.
+const NAMED_CHARS_MAX: usize = 9;
+const NO_RANGE: &str = "invalid character class range";
+
 /// The expression for `regex`, not yet checked otherwise.
 ///
 /// # Errors
@@ -39,12 +43,14 @@ pub(super) fn translate(re2: &str) -> Result<String, &'static str> {
     // Whether the last thing was a repetition: RE2 knows no repetition of one.
     let mut is_repeated = false;
     let mut names = BTreeSet::new();
+    // Whether the end of a named class may be ahead: looked for in vain, it is not looked for again.
+    let mut has_named = true;
     while let Some(c) = rest.next() {
         let was_repeated = std::mem::take(&mut is_repeated);
         match c {
             '\\' if rest.next_if_eq(&'Q').is_some() => quote(&mut rest, &mut out),
             '\\' => escape(&mut rest, &mut out, false)?,
-            '[' => class(&mut rest, &mut out)?,
+            '[' => class(&mut rest, &mut out, &mut has_named)?,
             '(' => {
                 out.push('(');
                 if group_name(&mut rest, &mut names)? {
@@ -123,9 +129,8 @@ fn escape(rest: &mut Peekable<Chars<'_>>, out: &mut String, in_class: bool) -> R
 
 /// What follows `\p` or `\P`: a letter, or a name in braces that `^` negates once more. `regex` knows more names than RE2, and no `^`.
 fn property(negated: bool, rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), &'static str> {
-    const WRONG: &str = "invalid character class range";
     let mut name = String::new();
-    match rest.next().ok_or(WRONG)? {
+    match rest.next().ok_or(NO_RANGE)? {
         '{' if rest.clone().any(|c| c == '}') => name.extend(rest.by_ref().take_while(|c| *c != '}')),
         other => name.push(other),
     }
@@ -137,7 +142,7 @@ fn property(negated: bool, rest: &mut Peekable<Chars<'_>>, out: &mut String) -> 
         _ if OF_NOTHING.contains(&name) => out.push_str(&format!("\\{}{{Any}}", letter(!negated))),
         _ if is_one_of(CATEGORIES) => out.push_str(&format!("\\{}{{gc={name}}}", letter(negated))),
         _ if is_one_of(SCRIPTS) => out.push_str(&format!("\\{}{{sc={name}}}", letter(negated))),
-        _ => return Err(WRONG),
+        _ => return Err(NO_RANGE),
     }
     Ok(())
 }
@@ -162,7 +167,7 @@ fn octal(first: char, rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Resul
 }
 
 /// What follows an opening bracket. RE2's classes have no operations and hold no other classes but named ones.
-fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), &'static str> {
+fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String, has_named: &mut bool) -> Result<(), &'static str> {
     out.push('[');
     out.extend(rest.next_if_eq(&'^'));
     let mut is_first = true;
@@ -173,7 +178,7 @@ fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), &'stati
                 return Ok(());
             }
             '\\' => escape(rest, out, true)?,
-            '[' => match named(rest)? {
+            '[' => match named(rest, has_named)? {
                 Some(length) => {
                     out.push('[');
                     out.extend(rest.by_ref().take(length));
@@ -190,19 +195,27 @@ fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), &'stati
 }
 
 /// Characters of `:alpha:]` after the bracket.
-fn named(rest: &Peekable<Chars<'_>>) -> Result<Option<usize>, &'static str> {
-    let text: String = rest.clone().collect();
-    let Some((name, _)) = text.strip_prefix(':').and_then(|text| text.split_once(":]")) else { return Ok(None) };
+fn named(rest: &Peekable<Chars<'_>>, has_named: &mut bool) -> Result<Option<usize>, &'static str> {
+    if !*has_named || rest.clone().next() != Some(':') {
+        return Ok(None);
+    }
+    let text: String = rest.clone().skip(1).take(NAMED_CHARS_MAX).collect();
+    // RE2 looks for the end to the end, and refuses what stands before it then.
+    let Some((name, _)) = text.split_once(":]") else {
+        *has_named = rest.clone().skip(1).zip(rest.clone().skip(2)).any(|two| two == (':', ']'));
+        return if *has_named { Err(NO_RANGE) } else { Ok(None) };
+    };
     if !NAMED.contains(&name.strip_prefix('^').unwrap_or(name)) {
-        return Err("invalid character class range");
+        return Err(NO_RANGE);
     }
     Ok(Some(name.len() + 3))
 }
 
 /// Characters of `2,3}` after the brace, when it repeats.
 fn counted(rest: &Peekable<Chars<'_>>) -> Result<Option<usize>, &'static str> {
-    let text: String = rest.clone().take_while(|c| *c != '}').collect();
-    let has_end = rest.clone().any(|c| c == '}');
+    let mut ahead = rest.clone();
+    let text: String = std::iter::from_fn(|| ahead.next_if(|c| c.is_ascii_digit() || *c == ',')).collect();
+    let has_end = ahead.next() == Some('}');
     let (least, most) = text.split_once(',').map_or((text.as_str(), None), |(least, most)| (least, Some(most)));
     let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
     if !has_end || !is_number(least) || most.is_some_and(|most| !most.is_empty() && !is_number(most)) {
@@ -218,16 +231,22 @@ fn counted(rest: &Peekable<Chars<'_>>) -> Result<Option<usize>, &'static str> {
 /// Takes `?P<name>` or `?<name>` after a parenthesis and says whether it was there. Names only have to be told apart: nobody asks for what
 /// a group has matched, and RE2 lets them begin with a digit, so `regex` does not see them.
 fn group_name(rest: &mut Peekable<Chars<'_>>, names: &mut BTreeSet<String>) -> Result<bool, &'static str> {
-    let text: String = rest.clone().collect();
-    let Some(named) = text.strip_prefix("?P<").or_else(|| text.strip_prefix("?<")) else { return Ok(false) };
-    let name = named.split_once('>').map_or("", |(name, _)| name);
-    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+    let mut ahead = rest.clone();
+    if ahead.next() != Some('?') {
+        return Ok(false);
+    }
+    ahead.next_if_eq(&'P');
+    if ahead.next() != Some('<') {
+        return Ok(false);
+    }
+    let name: String = std::iter::from_fn(|| ahead.next_if(|c| c.is_ascii_alphanumeric() || *c == '_')).collect();
+    if name.is_empty() || ahead.next() != Some('>') {
         return Err("invalid named capture");
     }
-    if !names.insert(name.to_owned()) {
+    if !names.insert(name) {
         return Err("duplicate capture group name");
     }
-    rest.by_ref().take_while(|c| *c != '>').for_each(drop);
+    *rest = ahead;
     Ok(true)
 }
 

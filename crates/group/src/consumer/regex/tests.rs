@@ -45,6 +45,15 @@ fn every_category_and_script_of_re2_is_one_here() {
     }
 }
 
+/// At every bracket and brace the rest was read to its end: a second of the coordinator's time for one heartbeat.
+#[test]
+fn a_long_expression_is_read_once() {
+    for (repeated, end) in [("[", "]"), ("[[:alpha", "]"), ("(", ""), ("a{", ""), ("a{1", ""), ("(?P<a", "")] {
+        let long = format!("{}{end}", repeated.repeat(30_000 / repeated.len()));
+        drop(compile(&long));
+    }
+}
+
 #[test]
 fn what_cannot_be_read_is_refused_with_the_pattern_and_no_anchors() {
     for (regex, why) in
