@@ -51,6 +51,16 @@ fn gone() -> Refusal {
     Refusal::new(ErrorCode::NotCoordinator, "the coordinator has moved while the request waited")
 }
 
+/// Where each of these stands when those that are equal stand together, where the first of them does. A client may name a million.
+fn places<K: Ord>(keys: impl Iterator<Item = K>) -> Vec<usize> {
+    let mut first: BTreeMap<K, usize> = BTreeMap::new();
+    keys.map(|key| {
+        let next = first.len();
+        *first.entry(key).or_insert(next)
+    })
+    .collect()
+}
+
 /// A shard that says something else than it was asked broke an invariant.
 fn mismatch() -> Refusal {
     Refusal::new(ErrorCode::UnknownServerError, "the coordinator gave the answer of another request")
@@ -123,4 +133,14 @@ fn ask_shards<'a, T: 'static>(
         }
         said
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::places;
+
+    #[test]
+    fn what_is_equal_stands_together() {
+        assert_eq!(places(["a", "b", "a", "c", "b"].into_iter()), [0, 1, 0, 2, 1]);
+    }
 }

@@ -1,6 +1,6 @@
 //! OffsetCommit (KIP-211, KIP-320, KIP-345, KIP-848; by topic id since version 10).
 
-use super::{ask_group, mismatch};
+use super::{ask_group, mismatch, places};
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
 use crate::session::Session;
@@ -23,7 +23,7 @@ pub(crate) fn handle(broker: &Broker, session: &Session, to: ReplyTo, mut reques
     let asked = std::mem::take(&mut request.topics);
     request.topics = known_topics(&broker.image(), to.version, asked, &mut unknown);
     if request.topics.is_empty() {
-        return to.now(&OffsetCommitResponse { topics: unknown, ..OffsetCommitResponse::default() });
+        return to.now(&OffsetCommitResponse { topics: merged(unknown), ..OffsetCommitResponse::default() });
     }
     let all_refused = answers(&request.topics);
     let request = &request;
@@ -36,11 +36,11 @@ pub(crate) fn handle(broker: &Broker, session: &Session, to: ReplyTo, mut reques
         move |outcome| {
             let mut topics = unknown;
             match outcome {
-                Ok(group::Reply::OffsetCommit(response)) => merge(&mut topics, response.topics),
-                Ok(_) => merge(&mut topics, with_code(all_refused, mismatch().code)),
-                Err(refusal) => merge(&mut topics, with_code(all_refused, refusal.code)),
+                Ok(group::Reply::OffsetCommit(response)) => topics.extend(response.topics),
+                Ok(_) => topics.extend(with_code(all_refused, mismatch().code)),
+                Err(refusal) => topics.extend(with_code(all_refused, refusal.code)),
             }
-            OffsetCommitResponse { topics, ..OffsetCommitResponse::default() }
+            OffsetCommitResponse { topics: merged(topics), ..OffsetCommitResponse::default() }
         },
     )
 }
@@ -110,11 +110,14 @@ fn with_code(
 }
 
 /// A topic is answered once, also when only some of its partitions exist.
-fn merge(into: &mut Vec<OffsetCommitResponseTopic<'static>>, more: Vec<OffsetCommitResponseTopic<'static>>) {
-    for topic in more {
-        match into.iter_mut().find(|known| known.name == topic.name && known.topic_id == topic.topic_id) {
+fn merged(topics: Vec<OffsetCommitResponseTopic<'static>>) -> Vec<OffsetCommitResponseTopic<'static>> {
+    let places = places(topics.iter().map(|topic| (&*topic.name, topic.topic_id)));
+    let mut merged: Vec<OffsetCommitResponseTopic<'static>> = Vec::new();
+    for (topic, place) in topics.into_iter().zip(places) {
+        match merged.get_mut(place) {
             Some(known) => known.partitions.extend(topic.partitions),
-            None => into.push(topic),
+            None => merged.push(topic),
         }
     }
+    merged
 }

@@ -1,6 +1,6 @@
 //! OffsetDelete (KIP-496).
 
-use super::{ask_group, mismatch};
+use super::{ask_group, mismatch, places};
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
 use crate::session::Session;
@@ -43,18 +43,26 @@ pub(crate) fn handle(broker: &Broker, session: &Session, to: ReplyTo, mut reques
         |groups, cx, effects| groups.delete_offsets(cx, request, effects),
         move |outcome| match outcome {
             Ok(group::Reply::OffsetDelete(mut response)) => {
-                for topic in unknown {
-                    match response.topics.iter_mut().find(|known| known.name == topic.name) {
-                        Some(known) => known.partitions.extend(topic.partitions),
-                        None => response.topics.push(topic),
-                    }
-                }
-                response
+                response.topics.extend(unknown);
+                OffsetDeleteResponse { topics: merged(response.topics), ..response }
             }
             Ok(_) => refused(&mismatch()),
             Err(refusal) => refused(&refusal),
         },
     )
+}
+
+/// A topic is answered once, also when only some of its partitions exist.
+fn merged(topics: Vec<OffsetDeleteResponseTopic<'static>>) -> Vec<OffsetDeleteResponseTopic<'static>> {
+    let places = places(topics.iter().map(|topic| &*topic.name));
+    let mut merged: Vec<OffsetDeleteResponseTopic<'static>> = Vec::new();
+    for (topic, place) in topics.into_iter().zip(places) {
+        match merged.get_mut(place) {
+            Some(known) => known.partitions.extend(topic.partitions),
+            None => merged.push(topic),
+        }
+    }
+    merged
 }
 
 fn refused(refusal: &Refusal) -> OffsetDeleteResponse<'static> {
