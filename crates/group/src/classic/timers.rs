@@ -20,33 +20,36 @@ pub(crate) fn on_loaded(group: &mut ClassicGroup, step: &mut Step<'_>) {
     }
 }
 
-/// Does what is due, in the order in which it came due, and asks to be woken for what is next.
+/// Does what is due and asks to be woken for what is next.
 pub(crate) fn on_timer(group: &mut ClassicGroup, step: &mut Step<'_>) {
+    let now = step.now.mono;
     // A thread that is late finds many things due: a session that ended before the wait for joins did must not begin anew with the
     // generation.
-    while let Some(at) = group.next_deadline().filter(|at| *at <= step.now.mono) {
-        on_deadline(group, step, at);
-    }
-    if let Some(at) = group.next_deadline() {
-        step.wake(at);
-    }
-}
-
-/// Does what was due at `now` or before.
-fn on_deadline(group: &mut ClassicGroup, step: &mut Step<'_>, now: Monotonic) {
-    if let Some((_, wait)) = group.join_deadline.filter(|(at, _)| *at <= now) {
+    while let Some((at, wait)) = group.join_deadline.filter(|(at, _)| *at <= now) {
+        expire(group, step, at);
+        if group.join_deadline != Some((at, wait)) {
+            continue;
+        }
         group.join_deadline = None;
         match wait {
             JoinWait::Initial { delay_ms, remaining_ms } => try_complete_initial(group, step, delay_ms, remaining_ms),
             JoinWait::Rebalance => end_wait(group, step),
         }
     }
-    if group.sync_deadline.is_some_and(|at| at <= now) {
+    expire(group, step, now);
+    if let Some(at) = group.next_deadline() {
+        step.wake(at);
+    }
+}
+
+/// Whoever was awaited until `at` or before, and did not come.
+fn expire(group: &mut ClassicGroup, step: &mut Step<'_>, at: Monotonic) {
+    if group.sync_deadline.is_some_and(|until| until <= at) {
         group.sync_deadline = None;
         expire_syncs(group, step);
     }
-    expire_pending_joins(group, step, now);
-    expire_sessions(group, step, now);
+    expire_pending_joins(group, step, at);
+    expire_sessions(group, step, at);
 }
 
 /// Members that joined and never asked for their assignment are out.
