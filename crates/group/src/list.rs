@@ -12,6 +12,7 @@ use protocol::messages::list_groups_response::ListedGroup;
 use protocol::wire::UnknownTags;
 use rsm::Effects;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// From this version on DescribeGroups calls a missing group missing; before, it is a dead one.
 const DESCRIBE_NOT_FOUND_FROM: i16 = 6;
@@ -52,6 +53,7 @@ impl Groups {
     }
 
     /// Answers this shard's part of a DescribeGroups; `with_journal` adds the last rebalances of each group as a tagged field of ours.
+    /// A group that is named again is not described again: the answer could be of any size.
     pub fn describe(
         &mut self,
         cx: RequestContext<'_>,
@@ -59,7 +61,9 @@ impl Groups {
         with_journal: bool,
         effects: &mut Effects<Groups>,
     ) {
-        let described = ids.iter().map(|id| {
+        let mut told = BTreeSet::new();
+        let ids = ids.iter().filter(|id| !self.groups.contains_key(**id) || told.insert(**id));
+        let described = ids.map(|id| {
             let why = match self.groups.get(*id) {
                 Some(Group::Classic(group)) => {
                     let mut described = describe_classic(id, group);
@@ -151,3 +155,6 @@ fn describe_classic(id: &str, group: &ClassicGroup) -> DescribedGroup<'static> {
         ..DescribedGroup::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

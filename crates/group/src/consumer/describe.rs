@@ -9,7 +9,7 @@ use protocol::messages::consumer_group_describe_response as m;
 use protocol::wire::UnknownTags;
 use rsm::Effects;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Member types of the response.
 const CLASSIC: i8 = 0;
@@ -17,7 +17,7 @@ const CONSUMER: i8 = 1;
 
 impl Groups {
     /// Answers this shard's part of a ConsumerGroupDescribe; `with_journal` adds the last rebalances of each group as a tagged field of
-    /// ours.
+    /// ours. A group that is named again is not described again: the answer could be of any size.
     pub fn describe_consumers(
         &mut self,
         cx: RequestContext<'_>,
@@ -25,7 +25,9 @@ impl Groups {
         with_journal: bool,
         effects: &mut Effects<Groups>,
     ) {
-        let described = ids.iter().map(|id| {
+        let mut told = BTreeSet::new();
+        let ids = ids.iter().filter(|id| !self.groups.contains_key(**id) || told.insert(**id));
+        let described = ids.map(|id| {
             let why = match self.groups.get(*id) {
                 Some(Group::Consumer(group, _)) => {
                     let mut described = group.described(id, &self.image);
