@@ -15,3 +15,4 @@ pub mod recovery;
 pub mod take;
 pub mod text;
 pub mod wire;
+pub mod write_ahead;

@@ -42,6 +42,7 @@ fn main() {
     coordinator(&mut seeds, &vectors);
     golden(&mut seeds);
     text(&mut seeds);
+    write_ahead(&mut seeds);
     for (target, mut inputs) in seeds {
         inputs.retain(|input| input.len() <= SEED_BYTES_MAX);
         inputs.sort();
@@ -241,6 +242,19 @@ fn golden(seeds: &mut Seeds) {
     {
         let bytes = std::fs::read(data.join(file)).expect("Kafka's files are checked in");
         seeds.entry("checkpoints").or_default().push([&[kind][..], &bytes].concat());
+    }
+}
+
+/// Edits of the log dir that the target makes for itself.
+fn write_ahead(seeds: &mut Seeds) {
+    let seeds = seeds.entry("write_ahead").or_default();
+    for what in 0..8 {
+        for which in 0..6 {
+            // Segments that lost their ends, and then one edit.
+            let lost = [0, which, 0, 100, 1, which + 1, 0, 0];
+            seeds.push([&lost[..], &[what, which, 0, 20, 4, 1, 2, 3, 4]].concat());
+            seeds.push(vec![what, which, 0, 28, 2, 0, 0, 7, which, 0, 0]);
+        }
     }
 }
 
