@@ -1,4 +1,4 @@
-//! `cargo xtask sim [--seed N] [--seeds K] [--first N] [--steps M] [--controls]`: runs seeds, shrinks the first that fails, and prints its
+//! `cargo xtask sim [--seed N] [--seeds K] [--first N] [--steps M] [--disk-errors] [--controls]`: runs seeds, shrinks the first that fails, and prints its
 //! last events.
 
 use sim::{CONTROLS, Options, caught_by, run, shrink};
@@ -17,10 +17,13 @@ struct Args {
     controls: bool,
     whole: bool,
     all: bool,
+    /// Disks fail in every run, not only where the seed says so.
+    disk_errors: bool,
 }
 
 fn parse() -> Result<Args, String> {
-    let mut args = Args { first: 0, seeds: 100, steps: STEPS, controls: false, whole: false, all: false };
+    let mut args =
+        Args { first: 0, seeds: 100, steps: STEPS, controls: false, whole: false, all: false, disk_errors: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || {
@@ -35,9 +38,10 @@ fn parse() -> Result<Args, String> {
             "--controls" => args.controls = true,
             "--no-shrink" => args.whole = true,
             "--all" => args.all = true,
+            "--disk-errors" => args.disk_errors = true,
             "--log" => telemetry::init_logs(telemetry::LogFormat::Text),
             _ => {
-                let usage = "usage: sim [--seed N] [--first N] [--seeds K] [--steps M] [--all] [--no-shrink] [--log] [--controls]";
+                let usage = "usage: sim [--seed N] [--first N] [--seeds K] [--steps M] [--all] [--disk-errors] [--no-shrink] [--log] [--controls]";
                 return Err(format!("`{word}` is not known; {usage}"));
             }
         }
@@ -61,7 +65,8 @@ fn seeds(args: &Args) -> Result<(), String> {
     let mut steps = 0;
     let mut seen = sim::Seen::default();
     for seed in args.first..args.first + args.seeds {
-        let options = Options::new(seed, args.steps);
+        let mut options = Options::new(seed, args.steps);
+        options.faults.disk_errors |= args.disk_errors;
         let outcome = run(&options);
         steps += outcome.steps;
         seen.add(&outcome.seen);

@@ -189,12 +189,14 @@ impl Producer {
         cx.model.check_log(found.map_err(|what| format!("{} {:?}: {what}", self.wire.name, batch.key)));
     }
 
-    /// Legal only when an earlier batch is missing: one that is in flight too, or one that acks=1 may lose.
+    /// Legal only when an earlier batch is missing, one that is in flight too or one that acks=1 may lose; or when the batch was written and is
+    /// gone from the log, after which a restart leaves nothing that tells of it: Kafka's snapshot has each producer's last batch only.
     fn out_of_order(&mut self, cx: &mut Cx<'_>, batch: Batch, answer: &PartitionProduceResponse<'_>) {
         let earlier = self.again.iter().any(|before| before.key == batch.key && before.values[0] < batch.values[0]);
         // Of a topic that is to be removed batches are given up.
         let is_doomed = cx.model.log(batch.key).is_doomed;
-        if !earlier && batch.acks == -1 && !is_doomed && !cx.model.is_damaged {
+        let is_gone = batch.is_retry && cx.model.log(batch.key).may_have_dropped(batch.values[0]);
+        if !earlier && batch.acks == -1 && !is_doomed && !is_gone && !cx.model.is_damaged {
             let what = format!("{:?}: a batch that follows its predecessor is out of order", batch.key);
             cx.model.breach(format!("{what}: {:?}", answer.error_message));
         }

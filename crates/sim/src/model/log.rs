@@ -170,6 +170,14 @@ impl LogModel {
         Ok(())
     }
 
+    /// Whether a record may have been below the log's start: it was, or something was that nobody has been told of.
+    pub(crate) fn may_have_dropped(&self, value: u64) -> bool {
+        match self.offsets.get(&value) {
+            Some(offset) => *offset < self.inner_log_start,
+            None => (0..self.inner_log_start).any(|offset| !self.known.contains_key(&offset)),
+        }
+    }
+
     /// What the node itself holds.
     pub(crate) fn look_inside(&mut self, log_start: i64, high_watermark: i64) -> Result<(), String> {
         if high_watermark < self.inner_high_watermark {

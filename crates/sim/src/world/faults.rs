@@ -86,7 +86,8 @@ impl World {
         self.forget_page_cache();
     }
 
-    /// The process has ended. Where the disk has failed, the page cache may hold what it will not give back, also after a clean stop.
+    /// The process has ended, or did not start. Where the disk has failed, the page cache may hold what it will not give back, also after a
+    /// clean stop.
     fn forget_page_cache(&mut self) {
         if self.machine.disk.faults_struck() > 0 {
             self.model.power_cut();
@@ -152,6 +153,7 @@ impl World {
                 self.stages = vec![Stage::Idle; dirs];
             }
             Err(_) if self.is_troubled() => {
+                self.forget_page_cache();
                 self.machine.disk.clear_faults();
                 self.machine.disk.limit_room(None);
             }
