@@ -122,13 +122,26 @@ fn there_and_back(scene: &Scene<'_>, first: Plan) -> Result<(), Fault> {
     node.stop()
 }
 
+/// Snapshots of the metadata come often, and what they hold goes within seconds, so that the other broker has no log from its beginning.
+const TRIMMING: [(&str, &str); 4] = [
+    ("metadata.log.segment.ms", "500"),
+    ("metadata.log.max.record.bytes.between.snapshots", "1000"),
+    ("metadata.max.retention.ms", "1000"),
+    ("log.flush.offset.checkpoint.interval.ms", "500"),
+];
+const FIRST_METADATA_SEGMENT: &str = "__cluster_metadata-0/00000000000000000000.log";
+
 /// The folder as the node under test formats it by itself.
 pub(super) fn kafka_takes_over(scene: &Scene<'_>) -> Result<(), Fault> {
     let plan = scene.plan()?;
     if plan.kind == Kind::Kafka {
         plan.format(scene, FEATURES_OFF)?;
     }
+    let plan = TRIMMING.iter().fold(plan, |plan, (key, value)| plan.with(key, value));
     let plan = disk::filled(scene, plan)?.configured();
+    ensure(plan.kind == Kind::Kafka || !plan.data.join(FIRST_METADATA_SEGMENT).exists(), || {
+        "the metadata log still begins at offset 0".to_owned()
+    })?;
     // A node that lists other ports than before must not be confused by it either: the config has them from here on.
     there_and_back(scene, plan)
 }
