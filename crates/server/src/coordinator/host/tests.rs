@@ -48,13 +48,24 @@ impl Rig {
 
     /// Commits an offset of a group without members.
     fn ask(&self) -> Result<Answer<Groups>, Refusal> {
+        self.ask_for(1)
+    }
+
+    /// Commits an offset of each of so many partitions.
+    fn ask_for(&self, count: i32) -> Result<Answer<Groups>, Refusal> {
         let request = OffsetCommitRequest {
             group_id: "g".into(),
             generation_id_or_member_epoch: -1,
             retention_time_ms: -1,
             topics: vec![OffsetCommitRequestTopic {
                 name: "t".into(),
-                partitions: vec![OffsetCommitRequestPartition { committed_offset: 5, ..Default::default() }],
+                partitions: (0..count)
+                    .map(|partition_index| OffsetCommitRequestPartition {
+                        partition_index,
+                        committed_offset: 5,
+                        ..Default::default()
+                    })
+                    .collect(),
                 ..Default::default()
             }],
             ..Default::default()
@@ -63,6 +74,21 @@ impl Rig {
             let cx = RequestContext { now, ticket, version: 9, client_id: "", client_host: "" };
             groups.commit_offsets(cx, &request, effects);
         })
+    }
+
+    /// Bytes of the log's batches, at least 1 MiB where a test asks for it.
+    fn partition_bytes(&self) -> usize {
+        let all = self.partition.read_own(base::Offset::ZERO, usize::MAX >> 1).unwrap();
+        assert!(all.len() > 1 << 20, "{}", all.len());
+        all.len()
+    }
+
+    /// Another shard that has loaded the log.
+    fn reopened(&self) -> Arc<Host<Groups>> {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        let host = Host::new(Arc::clone(&self.partition), LeaderEpoch(1), clock, Arc::clone(&self.metrics));
+        host.load(Groups::new(Arc::new(Settings::default()), MetadataImage::default(), SeededRng::new(2)), NOW);
+        host
     }
 
     fn asked(&self) -> ErrorCode {
@@ -99,6 +125,21 @@ fn r41_a_log_that_cannot_be_read_closes_the_shard_and_is_not_read_again() {
     assert!(!rig.host.wants_loading(), "it would be loaded for ever");
     assert_eq!(rig.asked(), ErrorCode::NotCoordinator);
     assert_eq!(rig.host.look(|_| panic!("the machine is gone")), ("closed", 0));
+}
+
+/// A decision is one batch, and that is larger than what is read of the log at a time.
+#[test]
+fn r41_a_large_decision_is_loaded_again() {
+    let rig = Rig::new();
+    rig.load();
+    let mut answer = rig.ask_for(40_000).unwrap();
+    rig.settle();
+    assert!(matches!(answer.try_recv(), Ok(Ok(Reply::OffsetCommit(_)))));
+    assert_eq!(rig.partition.read_own(base::Offset::ZERO, 1).unwrap().len(), rig.partition_bytes(), "one batch");
+    let again = rig.reopened();
+    let mut offsets = 0;
+    again.look(|groups| offsets = groups.offsets().of_group("g").map_or(0, |topics| topics["t"].len()));
+    assert_eq!(offsets, 40_000);
 }
 
 #[test]
