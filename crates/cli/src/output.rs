@@ -1,5 +1,6 @@
 //! Sentences, tables, JSON lines, and progress on a terminal.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use tokio::time::{Duration, Instant};
@@ -44,8 +45,21 @@ pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
     line(value)
 }
 
-/// Prints rows under headings, in columns as wide as they must be.
+/// Words of others, such as a client's id or its reasons, as a terminal may show them: what would move the cursor, begin a line or turn
+/// the text around is spelled out.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().map(|c| if acts(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+/// Prints rows under headings, in columns as wide as they must be. Cells may hold words of others.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
+    let rows: Vec<Vec<Cow<'_, str>>> = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.max().unwrap_or(0).max(headings[column].len())
@@ -60,8 +74,8 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> Result<(), Failu
         line(text.trim_end())
     };
     print(headings)?;
-    for row in rows {
-        print(&row.iter().map(String::as_str).collect::<Vec<_>>())?;
+    for row in &rows {
+        print(&row.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
     }
     Ok(())
 }

@@ -81,10 +81,11 @@ fn print(group: &GroupDescription, rows: &[Row]) -> Result<(), Failure> {
     let assignor = if group.assignor.is_empty() { String::new() } else { format!(", assignor {}", group.assignor) };
     let epoch = group.epoch.map(|epoch| format!(", epoch {epoch}")).unwrap_or_default();
     output::line(format_args!(
-        "group {}, {}, {}{assignor}{epoch}, {} members, coordinator {}",
-        group.id,
+        "group {}, {}, {}{}{epoch}, {} members, coordinator {}",
+        output::plain(&group.id),
         group.group_type,
-        group.state,
+        output::plain(&group.state),
+        output::plain(&assignor),
         group.members.len(),
         group.coordinator
     ))?;

@@ -55,13 +55,19 @@ fn rebalance_lines(rebalance: &Value) -> Vec<String> {
     for event in rebalance["events"].as_array().into_iter().flatten() {
         let at = format_millis(event["at_ms"].as_i64().unwrap_or(0));
         let clock = at.split_once('T').map_or("", |(_, clock)| clock);
-        lines.push(format!("  {clock}  {}", event["what"].as_str().unwrap_or_default()));
+        lines.push(format!("  {clock}  {}", output::plain(event["what"].as_str().unwrap_or_default())));
     }
     dropped(&mut lines, number("events_dropped"), "events");
     for one in rebalance["moves"].as_array().into_iter().flatten() {
         let whose = |name: &str| one[name].as_str().unwrap_or("nobody").to_owned();
         let (topic, partition) = (one["topic"].as_str().unwrap_or_default(), &one["partition"]);
-        lines.push(format!("  {topic}-{partition}: {} -> {}", whose("from"), whose("to")));
+        let (from, to) = (whose("from"), whose("to"));
+        lines.push(format!(
+            "  {}-{partition}: {} -> {}",
+            output::plain(topic),
+            output::plain(&from),
+            output::plain(&to)
+        ));
     }
     dropped(&mut lines, number("moves_dropped"), "moves");
     lines
@@ -112,6 +118,16 @@ mod tests {
             "1970-01-01T00:00:00.000Z  no rebalance, generation 3 with 2 members goes on",
         ];
         assert_eq!(told, want);
+    }
+
+    #[test]
+    fn what_a_client_says_neither_begins_a_line_nor_moves_the_cursor() {
+        let json = r#"[{"began_ms":0,"ended_ms":0,"took_ms":0,"generation":1,"members":1,"events":[{"at_ms":0,
+            "what":"b joins; its reason: \u001b[2J\n00:00:00.000Z  forged \u202eback"}],"events_dropped":0,
+            "moves":[{"topic":"t","partition":0,"from":null,"to":"b\r"}],"moves_dropped":0}]"#;
+        let told = lines(&group(Some(json))).expect("is read");
+        let want = r"  00:00:00.000Z  b joins; its reason: \u{1b}[2J\n00:00:00.000Z  forged \u{202e}back";
+        assert_eq!(told[2..], [want, r"  t-0: nobody -> b\r"]);
     }
 
     #[test]
