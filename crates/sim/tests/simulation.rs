@@ -3,7 +3,7 @@
 use sim::{CONTROLS, Options, Seen, caught_by, run};
 
 const STEPS: u64 = 2_500;
-/// Seeds within which a node without one of its safety measures must be found out. Most take one; the last one seven.
+/// Seeds within which a node without one of its safety measures must be found out. Most take one; one takes ten.
 const CONTROL_SEEDS: u64 = 60;
 
 fn check(seeds: std::ops::Range<u64>) -> Seen {
