@@ -27,6 +27,9 @@ pub(crate) struct Machine {
     clock: Arc<SimClock>,
     seeds: SeededRng,
     control: Option<Control>,
+    /// The node runs without one of its log dirs, which is whole.
+    pub(crate) is_without_dir: bool,
+    absences: SeededRng,
 }
 
 impl Machine {
@@ -38,12 +41,21 @@ impl Machine {
         format(&disk, dirs, clock.wall(), &mut rng)?;
         let properties = properties(dirs, options, &mut rng);
         let seeds = generator(options.seed, Subject::Node);
-        Ok(Machine { disk, node: None, properties, clock, seeds, control: options.control })
+        let absences = generator(options.seed, Subject::Absences);
+        let control = options.control;
+        Ok(Machine { disk, node: None, properties, clock, seeds, control, is_without_dir: false, absences })
     }
 
-    /// Starts the node.
-    pub(crate) fn start(&mut self) -> Result<(), String> {
-        let startup = NodeConfig::from_properties(&self.properties).map_err(|errors| errors.join("; "))?;
+    /// Starts the node, where it may be so now and then without its last log dir.
+    pub(crate) fn start(&mut self, may_leave_out: bool) -> Result<(), String> {
+        let mut properties = self.properties.clone();
+        let dirs = properties.get("log.dirs").unwrap_or_default().to_owned();
+        self.is_without_dir = false;
+        if let Some((kept, _)) = dirs.rsplit_once(',').filter(|_| may_leave_out && self.absences.below(4) == 0) {
+            properties.set("log.dirs", kept);
+            self.is_without_dir = true;
+        }
+        let startup = NodeConfig::from_properties(&properties).map_err(|errors| errors.join("; "))?;
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let disk: Arc<dyn Disk> = match self.control.and_then(Control::lie) {
             Some(lie) => Arc::new(LyingDisk { disk, lie }),

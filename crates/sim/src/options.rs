@@ -19,6 +19,8 @@ pub struct Faults {
     pub disk_errors: bool,
     /// Bits that flip.
     pub bit_flips: bool,
+    /// Starts without one of several log dirs, which is whole and comes back.
+    pub absences: bool,
 }
 
 impl Faults {
@@ -32,6 +34,7 @@ impl Faults {
             disconnects: kind != 3,
             disk_errors: kind >= 16,
             bit_flips: kind == 15,
+            absences: true,
         }
     }
 }
@@ -72,6 +75,8 @@ pub(crate) enum Subject {
     Network,
     /// The first client; the others follow.
     Client,
+    /// Starts without one of the log dirs.
+    Absences = 100,
 }
 
 /// The generator of a subject.

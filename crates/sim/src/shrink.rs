@@ -44,7 +44,8 @@ pub fn shrink(options: &Options, outcome: Outcome) -> (Options, Outcome) {
     best
 }
 
-const LEAVE_OUT: [fn(&mut Faults); 6] = [
+const LEAVE_OUT: [fn(&mut Faults); 7] = [
+    |faults| faults.absences = false,
     |faults| faults.bit_flips = false,
     |faults| faults.disk_errors = false,
     |faults| faults.disconnects = false,

@@ -99,7 +99,7 @@ impl World {
         self.machine.disk.clear_faults();
         self.machine.disk.limit_room(None);
         self.machine.disk.cut_power_after(u64::MAX >> 1);
-        if self.machine.disk.faults_struck() > self.struck_before {
+        if self.machine.is_without_dir || self.machine.disk.faults_struck() > self.struck_before {
             self.kill();
         }
         self.settle().await;

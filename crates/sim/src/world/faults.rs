@@ -141,7 +141,10 @@ impl World {
         if self.options.faults.power_cuts && !self.is_ending && self.scheduler.below(4) == 0 && self.trace.steps() > 0 {
             self.machine.disk.cut_power_after(self.scheduler.below(60));
         }
-        let started = self.machine.start();
+        let started = self.machine.start(self.options.faults.absences && !self.is_ending && self.trace.steps() > 0);
+        if self.machine.is_without_dir {
+            self.trace.note("without a log dir", [0; 4]);
+        }
         if let Some(left) = self.machine.disk.take_cut() {
             self.trace.note("power cut while starting", [0; 4]);
             self.model.seen.cuts_in_recovery += 1;
