@@ -5,7 +5,7 @@
 //! metadata log do not ask.
 
 use base::{ErrorCode, Refusal};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// What producers may write to a log dir before its reserve is touched.
 #[derive(Debug)]
@@ -14,12 +14,14 @@ pub(crate) struct Room {
     reserve_bytes: i64,
     /// Bytes left, since the last measurement. Below 0 everything is refused.
     left: AtomicI64,
+    /// A batch was refused since: smaller ones that the producer sent after it must not come before it.
+    has_refused: AtomicBool,
 }
 
 impl Room {
     /// A dir that was not measured yet has room.
     pub(crate) fn new(reserve_bytes: i64) -> Self {
-        Self { reserve_bytes, left: AtomicI64::new(i64::MAX) }
+        Self { reserve_bytes, left: AtomicI64::new(i64::MAX), has_refused: AtomicBool::new(false) }
     }
 
     /// Takes over what the disk says. True when that ends or begins a shortage, which is then worth a word.
@@ -30,6 +32,7 @@ impl Room {
         let usable = i64::try_from(usable_bytes).unwrap_or(i64::MAX);
         let left = usable - self.reserve_bytes;
         let before = self.left.swap(left, Ordering::Relaxed);
+        self.has_refused.store(false, Ordering::Relaxed);
         (before <= 0) != (left <= 0)
     }
 
@@ -38,16 +41,17 @@ impl Room {
         self.left.load(Ordering::Relaxed) <= 0
     }
 
-    /// Takes `bytes` for a producer's batch.
+    /// Takes `bytes` for a producer's batch. Once one is refused, all are until the next measurement.
     ///
     /// # Errors
     /// KAFKA_STORAGE_ERROR, upon which clients try again later.
     pub(crate) fn take(&self, bytes: usize) -> Result<(), Refusal> {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        if self.left.load(Ordering::Relaxed) >= bytes {
+        if self.left.load(Ordering::Relaxed) >= bytes && !self.has_refused.load(Ordering::Relaxed) {
             self.left.fetch_sub(bytes, Ordering::Relaxed);
             return Ok(());
         }
+        self.has_refused.store(true, Ordering::Relaxed);
         let why = format!(
             "the log dir's disk has no room for {bytes} more bytes above the {} of thalweg.disk.reserve.bytes; delete records or topics, or \
              give it more",
@@ -68,13 +72,24 @@ mod tests {
         assert!(room.take(1 << 40).is_ok(), "not measured yet");
         assert!(!room.measure(1_500));
         assert!(room.take(400).is_ok());
-        assert_eq!(room.take(101).map_err(|refusal| refusal.code), Err(ErrorCode::KafkaStorageError));
         assert!(room.take(100).is_ok());
+        assert_eq!(room.take(1).map_err(|refusal| refusal.code), Err(ErrorCode::KafkaStorageError));
         assert!(room.is_full());
         assert!(!room.measure(900), "it was full already");
         assert!(room.take(0).is_err());
         assert!(room.measure(5_000) && !room.is_full());
         assert!(room.take(4_000).is_ok());
+    }
+
+    /// A new producer's second batch, taken while its first was refused, would make the first one out of order for good.
+    #[test]
+    fn what_was_sent_after_a_refused_batch_does_not_come_before_it() {
+        let room = Room::new(1_000);
+        room.measure(1_500);
+        assert!(room.take(501).is_err());
+        assert!(room.take(100).is_err(), "it would fit");
+        room.measure(1_500);
+        assert!(room.take(100).is_ok());
     }
 
     #[test]

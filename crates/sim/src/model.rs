@@ -27,6 +27,8 @@ pub(crate) struct Model {
     next_value: u64,
     /// Damage was done that a single replica cannot heal: answers may be refused, but never wrong.
     pub(crate) is_damaged: bool,
+    /// A disk was short of room: producers' batches may have been refused, and those behind them taken once there was room again.
+    pub(crate) was_short_of_room: bool,
     /// What the run has shown, so that a simulator that is too kind is noticed.
     pub(crate) seen: Seen,
 }
@@ -70,6 +72,11 @@ impl Seen {
         for (sum, more) in self.fields().into_iter().zip((*other).clone().fields()) {
             *sum += *more;
         }
+    }
+
+    /// How often the process has ended.
+    pub(crate) fn ends(&self) -> u64 {
+        self.power_cuts + self.cuts_in_recovery + self.kills + self.clean_stops
     }
 
     fn fields(&mut self) -> [&mut u64; 14] {

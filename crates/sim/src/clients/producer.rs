@@ -27,6 +27,8 @@ struct Batch {
     acks: i16,
     /// It was sent before.
     is_retry: bool,
+    /// How often the process had ended when it was made.
+    ends_before: u64,
 }
 
 enum Sent {
@@ -110,7 +112,8 @@ impl Producer {
             bytes.resize(8 + padding, b'.');
             builder.append(&NewRecord { timestamp: cx.wall, value: Some(&bytes), ..NewRecord::default() });
         }
-        Some(Batch { key, topic, values, bytes: builder.build(), acks: self.acks, is_retry: false })
+        let ends_before = cx.model.seen.ends();
+        Some(Batch { key, topic, values, bytes: builder.build(), acks: self.acks, is_retry: false, ends_before })
     }
 
     fn send(&mut self, cx: &mut Cx<'_>, batch: Batch) {
@@ -189,16 +192,22 @@ impl Producer {
         cx.model.check_log(found.map_err(|what| format!("{} {:?}: {what}", self.wire.name, batch.key)));
     }
 
-    /// Legal only when an earlier batch is missing, one that is in flight too or one that acks=1 may lose; or when the batch was written and is
-    /// gone from the log, after which a restart leaves nothing that tells of it: Kafka's snapshot has each producer's last batch only.
+    /// Legal only when an earlier batch is missing: one that is in flight too or one that acks=1 may lose. Or when the batch was written, and a
+    /// restart since left nothing that tells of it: Kafka's snapshot has each producer's last batch only. Or when it was refused for want of
+    /// room: a producer that is not known yet may begin with any sequence, also with that of the batch behind it.
     fn out_of_order(&mut self, cx: &mut Cx<'_>, batch: Batch, answer: &PartitionProduceResponse<'_>) {
         let earlier = self.again.iter().any(|before| before.key == batch.key && before.values[0] < batch.values[0]);
         // Of a topic that is to be removed batches are given up.
         let is_doomed = cx.model.log(batch.key).is_doomed;
-        let is_gone = batch.is_retry && cx.model.log(batch.key).may_have_dropped(batch.values[0]);
-        if !earlier && batch.acks == -1 && !is_doomed && !is_gone && !cx.model.is_damaged {
-            let what = format!("{:?}: a batch that follows its predecessor is out of order", batch.key);
-            cx.model.breach(format!("{what}: {:?}", answer.error_message));
+        let was_refused = batch.is_retry && cx.model.was_short_of_room;
+        let is_forgotten = batch.is_retry && cx.model.seen.ends() > batch.ends_before;
+        if !earlier && batch.acks == -1 && !is_doomed && !was_refused && !cx.model.is_damaged {
+            if is_forgotten {
+                cx.model.log(batch.key).assume_written(&batch.values);
+            } else {
+                let what = format!("{:?}: a batch that follows its predecessor is out of order", batch.key);
+                cx.model.breach(format!("{what}: {:?}", answer.error_message));
+            }
         }
         if earlier {
             self.again.push_back(batch);

@@ -1,6 +1,6 @@
 //! What is known of one partition's log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A record that was sent.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct LogModel {
     confirmed: BTreeMap<i64, u64>,
     /// Records confirmed with acks=1 since the last power cut.
     soft: BTreeMap<i64, u64>,
+    /// Records that the log must hold since the last power cut, as far as it has dropped none: nobody was told of their offsets.
+    assumed: BTreeSet<u64>,
     high_watermark: i64,
     log_start: i64,
     /// The high watermark and log start that the node itself held.
@@ -170,12 +172,9 @@ impl LogModel {
         Ok(())
     }
 
-    /// Whether a record may have been below the log's start: it was, or something was that nobody has been told of.
-    pub(crate) fn may_have_dropped(&self, value: u64) -> bool {
-        match self.offsets.get(&value) {
-            Some(offset) => *offset < self.inner_log_start,
-            None => (0..self.inner_log_start).any(|offset| !self.known.contains_key(&offset)),
-        }
+    /// A batch was refused as out of order, which after a restart is right only if it is in the log.
+    pub(crate) fn assume_written(&mut self, values: &[u64]) {
+        self.assumed.extend(values);
     }
 
     /// What the node itself holds.
@@ -192,10 +191,11 @@ impl LogModel {
         Ok(())
     }
 
-    /// What was confirmed with acks=1 and not yet committed may be gone.
+    /// What was not committed may be gone.
     pub(crate) fn power_cut(&mut self) {
         let committed = self.inner_high_watermark;
         self.soft.retain(|offset, _| *offset < committed);
+        self.assumed.clear();
     }
 
     /// The whole log was read: everything that must be there is, once and in order.
@@ -212,6 +212,10 @@ impl LogModel {
                 }
                 None => return Err(format!("{value} was confirmed with acks={acks} at offset {offset} and is lost")),
             }
+        }
+        let there: BTreeSet<u64> = found.values().copied().collect();
+        if let Some(value) = self.assumed.difference(&there).next().filter(|_| log_start == 0) {
+            return Err(format!("{value} was refused as out of order, and is not in the log"));
         }
         let mut last: BTreeMap<(usize, i64), u64> = BTreeMap::new();
         for (offset, value) in &found {

@@ -50,7 +50,10 @@ impl World {
             0 | 1 => self.machine.disk.inject(DiskFault::Sync, after / 4),
             2 => self.machine.disk.inject(DiskFault::Write, after),
             3 => self.machine.disk.inject(DiskFault::ShortWrite, after),
-            4 => self.machine.disk.limit_room(Some(after * 100)),
+            4 => {
+                self.machine.disk.limit_room(Some(after * 100));
+                self.model.was_short_of_room = true;
+            }
             _ => self.machine.disk.inject(DiskFault::Read, after),
         }
     }
