@@ -36,6 +36,7 @@ pub enum Task {
 }
 
 /// How to measure.
+#[derive(Clone)]
 pub struct Options {
     /// Apache Kafka takes part.
     pub kafka: bool,

@@ -167,7 +167,7 @@ fn case(name: &str, load: &str) -> Case {
         workload: "start",
         name: name.to_owned(),
         load: format!(
-            "{load}; every other node stands still meanwhile; Kafka with many partitions is started {KAFKA_CROWDED_STARTS} time only"
+            "{load}; every other JVM stands still meanwhile; Kafka with many partitions is started {KAFKA_CROWDED_STARTS} time only"
         ),
         promise: "default settings",
     }

@@ -8,6 +8,7 @@ use crate::lab::{CEILING, Contestant, Lab, Ours};
 use crate::load::counts::{Counts, Until};
 use crate::load::drain::{Expected, check};
 use crate::load::produce::{Plan, on_own_partitions, to_all};
+use crate::options::Options;
 use crate::rounds::{Case, Round, interleave};
 use crate::wire::batch;
 use conformance::fault::{During, Fault};
@@ -41,7 +42,12 @@ struct Ingest {
     acks: i16,
     ceiling: Work,
     ours: Ours,
+    /// Rounds beyond those that were asked for.
+    more_rounds: usize,
 }
+
+/// What the best of five rounds is depends on which of them the host gave memory at once: a round touches a gigabyte of it.
+const MORE_STREAM_ROUNDS: usize = 3;
 
 const STREAM: Ingest = Ingest {
     workload: "ingest-64k",
@@ -54,6 +60,7 @@ const STREAM: Ingest = Ingest {
     acks: 1,
     ceiling: ceiling::APPEND,
     ours: Ours::Both,
+    more_rounds: MORE_STREAM_ROUNDS,
 };
 
 const DURABLE: Ingest = Ingest {
@@ -66,6 +73,7 @@ const DURABLE: Ingest = Ingest {
     acks: -1,
     ceiling: Work { shell: Shell::Threads, disk: Disk::Sync },
     ours: Ours::Default,
+    more_rounds: 0,
     ..STREAM
 };
 
@@ -76,6 +84,7 @@ const CASES: &[Ingest] = &[
         name: "ingest-1k",
         about: "batches of 1 KiB, one connection, 5 in flight",
         batch_bytes: 1 << 10,
+        more_rounds: 0,
         ..STREAM
     },
     Ingest {
@@ -84,6 +93,7 @@ const CASES: &[Ingest] = &[
         about: "batches of 1 KiB, ten connections with a partition each, 5 in flight on each",
         partitions: 10,
         batch_bytes: 1 << 10,
+        more_rounds: 0,
         ..STREAM
     },
     DURABLE,
@@ -119,14 +129,15 @@ pub(super) fn entries() -> Vec<Entry> {
 impl Ingest {
     fn rows(&self, lab: &Lab<'_>) -> Result<Row, Fault> {
         let contestants = lab.contestants(self.ceiling, self.ours)?;
+        let options = Options { rounds: lab.options.rounds + self.more_rounds, ..lab.options.clone() };
         let case = Case {
             workload: self.workload,
             name: self.name.to_owned(),
-            load: format!("{}; records of 100 B, fresh files", self.about),
+            load: format!("{}; records of 100 B, fresh files; {} rounds", self.about, options.rounds),
             promise: if self.acks == 1 { PAGE_CACHE } else { ON_DISK },
         };
         let beside = lab.scene.path("fdatasync");
-        let row = interleave(lab.options, case, &contestants, |on, round| {
+        let row = interleave(&options, case, &contestants, |on, round| {
             let measure = self.round(lab, on, round)?;
             if on.name == CEILING && self.ceiling.disk == Disk::Sync {
                 return Ok(measure.with(FDATASYNC, fdatasync(&beside)?));
