@@ -205,6 +205,8 @@ pub(crate) struct Broker {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) epoch: AtomicI64,
     pub(crate) ready: AtomicBool,
+    /// `group.coordinator.rebalance.protocols` has `consumer`: asked with every heartbeat.
+    pub(crate) has_consumer_protocol: bool,
     /// Gives free memory back; see [`crate::Environment`].
     pub(crate) release_memory: fn(bool),
     /// Endpoints of the controller listeners of this node, with their real ports.

@@ -35,9 +35,7 @@ fn asker(session: &Session, to: ReplyTo) -> Asker<'_> {
 
 /// Whether groups of KIP-848 are served: the cluster has finalized them, and the node's file does not leave them out.
 fn consumer_protocol(broker: &Broker) -> Result<(), Refusal> {
-    let protocols = broker.config.value("group.coordinator.rebalance.protocols").unwrap_or_default();
-    let is_served = config::words(protocols).any(|name| name.eq_ignore_ascii_case("consumer"));
-    if is_served && broker.image().feature(metadata::GROUP_VERSION) >= 1 {
+    if broker.has_consumer_protocol && broker.image().feature(metadata::GROUP_VERSION) >= 1 {
         return Ok(());
     }
     let why = "the consumer protocol needs group.version 1, and consumer in group.coordinator.rebalance.protocols";

@@ -139,11 +139,17 @@ fn assemble(
         metrics,
         epoch: AtomicI64::new(epoch.0),
         ready: AtomicBool::new(false),
+        has_consumer_protocol: has_consumer_protocol(config),
         release_memory: environment.release_memory,
         controllers: controller_endpoints(config, &addresses),
         config: Arc::clone(config),
     });
     Ok(Built { broker, addresses, sockets })
+}
+
+fn has_consumer_protocol(config: &NodeConfig) -> bool {
+    let protocols = config.value("group.coordinator.rebalance.protocols").unwrap_or_default();
+    config::words(protocols).any(|name| name.eq_ignore_ascii_case("consumer"))
 }
 
 fn controller(config: &NodeConfig, cluster_id: &str, rng: &mut SeededRng) -> Controller {
