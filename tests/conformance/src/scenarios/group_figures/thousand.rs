@@ -54,15 +54,6 @@ impl Pace {
         }
     }
 
-    /// What a heartbeat may cost of an ApiVersions. One after the other both are little but what is theirs alone, of which a heartbeat has more and
-    /// which other work of the machine moves by a fifth; at its own time each also costs a wake of the node.
-    fn times_most(self) -> f64 {
-        match self {
-            Pace::Rounds(_) => 2.5,
-            Pace::Real(_) => 2.0,
-        }
-    }
-
     fn connections(self) -> usize {
         match self {
             Pace::Rounds(_) => CONNECTIONS,
@@ -237,7 +228,7 @@ fn fine(_: &mut OfMany, mut reply: Fields<'_>) -> Result<(), Fault> {
     ensure(code == 0, || format!("answered {code}"))
 }
 
-/// 1,000 groups of ten members of each protocol: a heartbeat costs at most twice what the smallest request costs, in real time.
+/// 1,000 groups of ten members of each protocol: a heartbeat costs at most twice what the smallest request costs.
 pub(in super::super) fn many_groups(scene: &Scene<'_>) -> Result<(), Fault> {
     let pace = Pace::wanted();
     let plan = super::super::groups::plan(scene)?.with("socket.listen.backlog.size", "1024");
@@ -276,7 +267,7 @@ pub(in super::super) fn many_groups(scene: &Scene<'_>) -> Result<(), Fault> {
     ));
     // A tick of the clock that CPU time is told in for each turn.
     let grain = f64::from(TURNS) * TICK_US / (GROUP_ROUNDS * GROUPS * MEMBERS_OF_EACH) as f64;
-    ensure(classics.max(moderns) <= pace.times_most() * smallest + grain || node.kind == node::Kind::Kafka, || {
+    ensure(classics.max(moderns) <= 2.0 * smallest + grain || node.kind == node::Kind::Kafka, || {
         format!("{classics:.2} and {moderns:.2} us for heartbeats, {smallest:.2} us for an ApiVersions")
     })?;
     node.stop()
