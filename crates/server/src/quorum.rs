@@ -229,11 +229,7 @@ impl MetadataQuorum {
                 Output::Persist(state) => {
                     let path = self.dir.join("quorum-state");
                     let text = state.to_json(self.layout);
-                    self.disk.replace(&path, text.as_bytes()).map_err(|source| DiskError {
-                        action: "write",
-                        path,
-                        source: Arc::new(source),
-                    })?;
+                    self.disk.replace(&path, text.as_bytes()).map_err(DiskError::on("write", &path))?;
                 }
                 Output::Append(bytes) => {
                     inner.unsnapshotted_bytes += bytes.len() as u64;

@@ -17,8 +17,8 @@ pub struct DiskError {
 }
 
 impl DiskError {
-    /// For `map_err`.
-    pub(crate) fn on<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> DiskError + use<'a> {
+    /// For `map_err`: what was being done to which file or folder.
+    pub fn on<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> DiskError + use<'a> {
         move |source| DiskError { action, path: path.to_owned(), source: Arc::new(source) }
     }
 

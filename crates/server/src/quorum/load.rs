@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{Disk, Log, LogConfig, LogError, LogOptions, OffsetCheckpoint, checkpoint_name};
+use storage::{Disk, DiskError, Log, LogConfig, LogError, LogOptions, OffsetCheckpoint, checkpoint_name};
 
 /// A record of the metadata log may decompress to no more than this.
 const DECOMPRESSED_MAX: usize = 64 << 20;
@@ -51,8 +51,7 @@ pub(super) fn malformed(path: PathBuf, what: impl std::fmt::Display) -> LogError
 }
 
 fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, LogError> {
-    disk.read(path)
-        .map_err(|source| storage::DiskError { action: "read", path: path.to_owned(), source: Arc::new(source) }.into())
+    Ok(disk.read(path).map_err(DiskError::on("read", path))?)
 }
 
 fn read_snapshot(disk: &dyn Disk, path: &Path) -> Result<Option<SnapshotReader>, LogError> {
@@ -86,13 +85,7 @@ fn bootstrap(disk: &dyn Disk, root: &Path, dir: &Path) -> Result<Bootstrap, LogE
 
 /// The newest snapshot that the log made.
 fn newest_snapshot(disk: &dyn Disk, dir: &Path) -> Result<Option<(SnapshotId, PathBuf)>, LogError> {
-    let entries = disk.list(dir).map_err(|source| storage::DiskError {
-        action: "list",
-        path: dir.to_owned(),
-        source: Arc::new(source),
-    })?;
-    let ids = entries.iter().filter_map(|entry| SnapshotId::parse(&entry.name));
-    Ok(ids.filter(|id| *id != SnapshotId::BOOTSTRAP).max().map(|id| (id, dir.join(id.file_name()))))
+    Ok(super::snapshot::ids(disk, dir)?.last().map(|id| (*id, dir.join(id.file_name()))))
 }
 
 /// Reads the metadata log of a formatted dir.
@@ -107,8 +100,7 @@ pub(crate) fn load(
 ) -> Result<Loaded, LogError> {
     let root = &config.metadata_log_dir;
     let dir = root.join(METADATA_DIR);
-    let created = disk.create_dir(&dir);
-    created.map_err(|source| storage::DiskError { action: "create", path: dir.clone(), source: Arc::new(source) })?;
+    disk.create_dir(&dir).map_err(DiskError::on("create", &dir))?;
     let bootstrap = bootstrap(disk.as_ref(), root, &dir)?;
     let mut image = MetadataImage::default();
     let mut start = Offset::ZERO;

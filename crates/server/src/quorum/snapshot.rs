@@ -5,8 +5,7 @@ use base::{Offset, Timestamp};
 use config::NodeConfig;
 use raft::{SnapshotId, SnapshotReader, SnapshotWriter};
 use std::path::Path;
-use std::sync::Arc;
-use storage::{DiskError, LogError};
+use storage::{Disk, DiskError, LogError};
 
 /// When snapshots are made, and for how long they and the log are kept.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +39,15 @@ impl SnapshotPolicy {
     }
 }
 
+/// The snapshots that the log made, the oldest first: the bootstrap records are none of them.
+pub(super) fn ids(disk: &dyn Disk, dir: &Path) -> Result<Vec<SnapshotId>, DiskError> {
+    let names = disk.names(dir).map_err(DiskError::on("list", dir))?;
+    let mut ids: Vec<SnapshotId> = names.iter().filter_map(|(name, _)| SnapshotId::parse(name)).collect();
+    ids.retain(|id| *id != SnapshotId::BOOTSTRAP);
+    ids.sort_unstable();
+    Ok(ids)
+}
+
 /// A snapshot's file.
 struct Kept {
     id: SnapshotId,
@@ -61,8 +69,7 @@ impl MetadataQuorum {
             writer.append(&frame);
         }
         let path = self.dir.join(id.file_name());
-        let written = self.disk.replace(&path, &writer.finish());
-        written.map_err(|source| DiskError { action: "write", path, source: Arc::new(source) })?;
+        self.disk.replace(&path, &writer.finish()).map_err(DiskError::on("write", &path))?;
         inner.unsnapshotted_bytes = 0;
         inner.last_snapshot = now;
         self.retire(&mut inner, now, policy)
@@ -81,23 +88,18 @@ impl MetadataQuorum {
             }
             self.remove_log_below(inner, now, next.id.end_offset)?;
             let path = self.dir.join(oldest.id.file_name());
-            self.disk.remove_file(&path).map_err(fault("remove", &path))?;
+            self.disk.remove_file(&path).map_err(DiskError::on("remove", &path))?;
             kept.pop();
         }
         Ok(())
     }
 
-    /// The log's own snapshots, the oldest first.
     fn snapshots(&self) -> Result<Vec<Kept>, DiskError> {
-        let mut kept = Vec::new();
-        for (name, _) in self.disk.names(&self.dir).map_err(fault("list", &self.dir))? {
-            if let Some(id) = SnapshotId::parse(&name).filter(|id| *id != SnapshotId::BOOTSTRAP) {
-                let path = self.dir.join(name);
-                kept.push(Kept { id, bytes: self.disk.file_len(&path).map_err(fault("measure", &path))? });
-            }
-        }
-        kept.sort_unstable_by_key(|kept| kept.id);
-        Ok(kept)
+        let kept = ids(self.disk.as_ref(), &self.dir)?.into_iter().map(|id| {
+            let path = self.dir.join(id.file_name());
+            Ok(Kept { id, bytes: self.disk.file_len(&path).map_err(DiskError::on("measure", &path))? })
+        });
+        kept.collect()
     }
 
     /// A snapshot is as old as the last record that it holds. One that cannot be read is of no use to anybody.
@@ -106,7 +108,7 @@ impl MetadataQuorum {
             return Ok(false);
         }
         let path = self.dir.join(id.file_name());
-        let bytes = self.disk.read(&path).map_err(fault("read", &path))?.unwrap_or_default();
+        let bytes = self.disk.read(&path).map_err(DiskError::on("read", &path))?.unwrap_or_default();
         match SnapshotReader::read(&bytes) {
             Ok(reader) => Ok(now.millis_since(reader.last_contained) > policy.retention_ms),
             Err(error) => {
@@ -124,12 +126,8 @@ impl MetadataQuorum {
         let dropped =
             inner.log.retain(now, high_watermark).map_err(|error| super::load::malformed(self.dir.clone(), error))?;
         for path in dropped.map(|deletion| deletion.paths).unwrap_or_default() {
-            self.disk.remove_file(&path).map_err(fault("remove", &path))?;
+            self.disk.remove_file(&path).map_err(DiskError::on("remove", &path))?;
         }
         Ok(())
     }
-}
-
-fn fault(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> DiskError {
-    move |source| DiskError { action, path: path.to_owned(), source: Arc::new(source) }
 }
