@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// What each target gets in `cargo xtask test`: inputs are counted and begin at one seed, so that the same tree passes or fails the same,
 /// however fast the machine is. To find what is new is left to longer runs.
-pub(crate) const IN_TEST: Extent = Extent::Inputs { count: 40_000, seed: 44, seconds_max: 60 };
+pub(crate) const IN_TEST: Extent = Extent::Inputs { count: 60_000, seed: 44, seconds_max: 60 };
 /// Seconds that each target gets otherwise, unless `--seconds` says it.
 const SECONDS: u32 = 60;
 /// Targets that run at the same time.
