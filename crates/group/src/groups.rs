@@ -11,6 +11,7 @@ use metadata::MetadataImage;
 use protocol::messages as m;
 use rsm::{Effects, Machine, Now, Origin, Outcome, Ticket};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Who asks, and when.
@@ -172,14 +173,14 @@ impl Groups {
     /// A classic group and what its steps need.
     pub(crate) fn classic_step<'a>(
         &'a mut self,
-        id: &GroupId,
+        id: &str,
         now: Now,
         effects: &'a mut Effects<Groups>,
     ) -> Option<(&'a mut ClassicGroup, Step<'a>)> {
-        match self.groups.get_mut(id)? {
-            Group::Classic(group) => {
+        match shared_id_and_group(&mut self.groups, id)? {
+            (id, Group::Classic(group)) => {
                 let step = Step {
-                    id: Arc::clone(id),
+                    id,
                     now,
                     settings: &self.settings,
                     rng: &mut self.rng,
@@ -189,23 +190,23 @@ impl Groups {
                 };
                 Some((group, step))
             }
-            Group::Consumer(..) => None,
+            (_, Group::Consumer(..)) => None,
         }
     }
 
     /// A consumer group and what its steps need.
     pub(crate) fn consumer_step<'a>(
         &'a mut self,
-        id: &GroupId,
+        id: &str,
         now: Now,
         effects: &'a mut Effects<Groups>,
     ) -> Option<(&'a mut ConsumerGroup, &'a mut Sessions, consumer::Step<'a>)> {
-        let Group::Consumer(group, sessions) = self.groups.get_mut(id)? else { return None };
+        let (id, Group::Consumer(group, sessions)) = shared_id_and_group(&mut self.groups, id)? else { return None };
         let step = consumer::Step {
-            id: Arc::clone(id),
+            own: self.own_configs.of(&id),
+            id,
             now,
             settings: &self.settings,
-            own: self.own_configs.of(id),
             image: &self.image,
             hashes: &mut self.hashes,
             new_topics_at: self.new_topics_at,
@@ -249,6 +250,12 @@ impl Groups {
             self.groups.insert(Arc::from(id), Group::Classic(ClassicGroup::simple()));
         }
     }
+}
+
+/// A group and the shared form of its id by one look-up, which is half of what a heartbeat costs.
+fn shared_id_and_group<'a>(groups: &'a mut BTreeMap<GroupId, Group>, id: &str) -> Option<(GroupId, &'a mut Group)> {
+    let (known, group) = groups.range_mut::<str, _>((Bound::Included(id), Bound::Unbounded)).next()?;
+    (**known == *id).then(|| (Arc::clone(known), group))
 }
 
 impl Machine for Groups {

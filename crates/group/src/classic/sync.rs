@@ -2,7 +2,7 @@
 
 use super::rebalance::prepare_rebalance;
 use super::{ClassicGroup, State, Step};
-use crate::groups::{Group, Groups, Reply, RequestContext};
+use crate::groups::{Groups, Reply, RequestContext};
 use crate::record::RECORD_BYTES_MAX;
 use crate::{consumer, refuse};
 use base::{ErrorCode, Refusal};
@@ -26,13 +26,8 @@ pub(crate) fn sync(
     request: &SyncGroupRequest<'_>,
     effects: &mut Effects<Groups>,
 ) {
-    let id = groups.id(&request.group_id);
-    if matches!(groups.groups.get(&id), Some(Group::Consumer(..))) {
-        return consumer::classic::sync(groups, &id, cx, request, effects);
-    }
-    let Some((group, mut step)) = groups.classic_step(&id, cx.now, effects) else {
-        effects.reply(cx.ticket, Ok(sync_error(ErrorCode::UnknownMemberId)));
-        return;
+    let Some((group, mut step)) = groups.classic_step(&request.group_id, cx.now, effects) else {
+        return consumer::classic::sync(groups, cx, request, effects);
     };
     if let Err(refusal) = check(group, request) {
         step.effects.reply(cx.ticket, Ok(sync_error(refusal.code)));
@@ -122,13 +117,9 @@ pub(crate) fn heartbeat(
     request: &HeartbeatRequest<'_>,
     effects: &mut Effects<Groups>,
 ) {
-    let id = groups.id(&request.group_id);
-    let outcome = match groups.groups.get(&id) {
-        Some(Group::Consumer(..)) => consumer::classic::heartbeat(groups, &id, cx, request, effects),
-        Some(Group::Classic(_)) | None => match groups.classic_step(&id, cx.now, effects) {
-            Some((group, mut step)) => beat(group, &mut step, request),
-            None => Err(refuse(ErrorCode::UnknownMemberId)),
-        },
+    let outcome = match groups.classic_step(&request.group_id, cx.now, effects) {
+        Some((group, mut step)) => beat(group, &mut step, request),
+        None => consumer::classic::heartbeat(groups, cx, request, effects),
     };
     let error_code = outcome.map_or_else(|refusal| refusal.code.code(), |()| 0);
     effects.reply(cx.ticket, Ok(Reply::Heartbeat(HeartbeatResponse { error_code, ..HeartbeatResponse::default() })));

@@ -95,8 +95,9 @@ pub(super) fn admit(
     check_room(group, size_max, &request.member_id, request.instance_id.as_deref())?;
     let owned = owned(request);
     let is_joining = request.member_epoch == 0;
+    let known = group.members().get(member_id);
     let mut admitted = Admitted { replaces: None };
-    match (request.instance_id.as_deref(), group.members().get(member_id)) {
+    match (request.instance_id.as_deref(), known) {
         (Some(instance), _) if is_joining => admitted = join_static(group, member_id, instance)?,
         (Some(instance), _) => {
             check_epoch(check_static(group, member_id, instance)?, request.member_epoch, owned.as_ref())?;
@@ -105,7 +106,7 @@ pub(super) fn admit(
         (None, None) if is_joining => {}
         (None, None) => return Err(unknown_member(id, member_id)),
     }
-    let before = group.members().get(admitted.replaces.as_deref().unwrap_or(member_id));
+    let before = admitted.replaces.as_deref().map_or(known, |replaced| group.members().get(replaced));
     if let Some(member) = before
         && member.state == MemberState::Unknown
         && owned.as_ref().is_none_or(|owned| !owned.is_empty())
@@ -130,9 +131,11 @@ pub(super) fn check_room(
     member_id: &str,
     instance: Option<&str>,
 ) -> Result<(), Refusal> {
-    let is_in = instance.is_some_and(|instance| group.static_members.contains_key(instance))
-        || group.members().contains_key(member_id);
-    if is_in || group.members().len() < size_max {
+    let is_in = || {
+        instance.is_some_and(|instance| group.static_members.contains_key(instance))
+            || group.members().contains_key(member_id)
+    };
+    if group.members().len() < size_max || is_in() {
         return Ok(());
     }
     let why = format!("The consumer group has reached its maximum capacity of {size_max} members.");

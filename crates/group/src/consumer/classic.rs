@@ -218,28 +218,27 @@ fn session_timeout_ms(member: &Member) -> i32 {
 /// Answers a SyncGroup to a consumer group: what the member has in its epoch.
 pub(crate) fn sync(
     groups: &mut Groups,
-    id: &GroupId,
     cx: RequestContext<'_>,
     request: &SyncGroupRequest<'_>,
     effects: &mut Effects<Groups>,
 ) {
-    let synced = try_sync(groups, id, cx, request, effects);
+    let synced = try_sync(groups, cx, request, effects);
     let reply = synced.map_or_else(|refusal| sync_error(refusal.code), Reply::Sync);
     effects.reply(cx.ticket, Ok(reply));
 }
 
 fn try_sync(
     groups: &mut Groups,
-    id: &GroupId,
     cx: RequestContext<'_>,
     request: &SyncGroupRequest<'_>,
     effects: &mut Effects<Groups>,
 ) -> Result<SyncGroupResponse<'static>, Refusal> {
-    let Some((group, sessions, mut step)) = groups.consumer_step(id, cx.now, effects) else {
+    let Some((group, sessions, mut step)) = groups.consumer_step(&request.group_id, cx.now, effects) else {
         return Err(refuse(ErrorCode::UnknownMemberId));
     };
     let member_id = &*request.member_id;
-    let member = member(group, id, member_id, request.group_instance_id.as_deref(), request.generation_id)?;
+    let member =
+        member(group, &request.group_id, member_id, request.group_instance_id.as_deref(), request.generation_id)?;
     let first = member.classic.as_ref().and_then(|classic| classic.supported_protocols.first());
     let differs = |said: Option<&str>, known: Option<&str>| said.is_some_and(|said| Some(said) != known);
     if differs(request.protocol_type.as_deref(), Some(CONSUMER_PROTOCOL_TYPE))
@@ -267,22 +266,22 @@ fn try_sync(
     })
 }
 
-/// A Heartbeat to a consumer group.
+/// A Heartbeat to what is no classic group.
 ///
 /// # Errors
-/// REBALANCE_IN_PROGRESS when the member has to join again: for a new target, to give partitions up, or because what it waits for is free.
+/// UNKNOWN_MEMBER_ID where there is no group; REBALANCE_IN_PROGRESS when the member has to join again: for a new target, to give partitions up, or because what it waits for is free.
 pub(crate) fn heartbeat(
     groups: &mut Groups,
-    id: &GroupId,
     cx: RequestContext<'_>,
     request: &HeartbeatRequest<'_>,
     effects: &mut Effects<Groups>,
 ) -> Result<(), Refusal> {
-    let Some((group, sessions, mut step)) = groups.consumer_step(id, cx.now, effects) else {
+    let Some((group, sessions, mut step)) = groups.consumer_step(&request.group_id, cx.now, effects) else {
         return Err(refuse(ErrorCode::UnknownMemberId));
     };
     let member_id = &*request.member_id;
-    let member = member(group, id, member_id, request.group_instance_id.as_deref(), request.generation_id)?;
+    let member =
+        member(group, &request.group_id, member_id, request.group_instance_id.as_deref(), request.generation_id)?;
     sessions.keep_alive(&mut step, member_id, session_timeout_ms(member));
     let must_join = member.epoch < group.target_epoch()
         || member.state == MemberState::UnrevokedPartitions

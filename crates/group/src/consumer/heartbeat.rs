@@ -32,26 +32,24 @@ pub(crate) fn heartbeat(
     effects.reply(cx.ticket, said.map(Reply::ConsumerHeartbeat));
 }
 
-/// What was there when a member came.
+/// What was there instead of a consumer group when a member came.
 enum Before {
     Nothing,
     /// A classic group without members: it goes, its offsets stay.
     EmptyClassic,
     /// A classic group whose members come along: the consumer group of them.
     Classic(Box<ConsumerGroup>),
-    Consumers,
 }
 
 fn before(groups: &mut Groups, id: &str, is_joining: bool) -> Result<Before, Refusal> {
     let not_found = |why: String| Err(Refusal::new(ErrorCode::GroupIdNotFound, why));
     match groups.groups.get(id) {
-        Some(Group::Consumer(..)) => Ok(Before::Consumers),
         Some(Group::Classic(group)) if is_joining && group.is_empty() => Ok(Before::EmptyClassic),
         Some(Group::Classic(group)) if is_joining => {
             let upgraded = convert::upgraded(id, group, &groups.settings, &groups.image, &mut groups.hashes)?;
             Ok(Before::Classic(Box::new(upgraded)))
         }
-        Some(Group::Classic(_)) => not_found(format!("Group {id} is not a consumer group.")),
+        Some(_) => not_found(format!("Group {id} is not a consumer group.")),
         None if is_joining => Ok(Before::Nothing),
         None => not_found(format!("Consumer group {id} not found.")),
     }
@@ -63,22 +61,24 @@ fn beat(
     request: &ConsumerGroupHeartbeatRequest<'_>,
     effects: &mut Effects<Groups>,
 ) -> Result<ConsumerGroupHeartbeatResponse<'static>, Refusal> {
-    let id = groups.id(&request.group_id);
-    let before = before(groups, &id, request.member_epoch == 0)?;
+    let (id, size_max) = (&*request.group_id, groups.settings.consumer.size_max);
     let member_id = match &*request.member_id {
         "" => Cow::Owned(Uuid::random(&mut groups.rng).to_string()),
         known => Cow::Borrowed(known),
     };
-    let size_max = groups.settings.consumer.size_max;
+    if let Some((group, sessions, mut step)) = groups.consumer_step(id, cx.now, effects) {
+        let admitted = admit::admit(group, id, request, size_max, &member_id)?;
+        return carry_out(group, sessions, &mut step, cx, request, &member_id, admitted);
+    }
+    let before = before(groups, id, request.member_epoch == 0)?;
     let nobody = ConsumerGroup::default();
-    let group = match (&before, groups.groups.get(&id)) {
-        (Before::Classic(upgraded), _) => upgraded,
-        (Before::Consumers, Some(Group::Consumer(group, _))) => group,
-        (Before::Consumers | Before::EmptyClassic | Before::Nothing, _) => &nobody,
+    let group = match &before {
+        Before::Classic(upgraded) => upgraded,
+        Before::EmptyClassic | Before::Nothing => &nobody,
     };
-    let admitted = admit::admit(group, &id, request, size_max, &member_id)?;
-    begin(groups, &id, cx.now, before, effects);
-    let Some((group, sessions, mut step)) = groups.consumer_step(&id, cx.now, effects) else {
+    let admitted = admit::admit(group, id, request, size_max, &member_id)?;
+    begin(groups, &groups.id(id), cx.now, before, effects);
+    let Some((group, sessions, mut step)) = groups.consumer_step(id, cx.now, effects) else {
         return Err(Refusal::new(ErrorCode::UnknownServerError, "the group was just made and is not there"));
     };
     carry_out(group, sessions, &mut step, cx, request, &member_id, admitted)
@@ -87,7 +87,6 @@ fn beat(
 /// Puts a consumer group in the place of what was there.
 fn begin(groups: &mut Groups, id: &GroupId, now: Now, before: Before, effects: &mut Effects<Groups>) {
     let (group, creation) = match before {
-        Before::Consumers => return,
         Before::Nothing | Before::EmptyClassic => (ConsumerGroup::default(), Vec::new()),
         Before::Classic(upgraded) => {
             let creation = upgraded.creation(id);
