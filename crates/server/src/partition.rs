@@ -218,6 +218,11 @@ impl Partition {
         if acks == -1 {
             state.in_sync.suffices(state.config.min_insync_replicas)?;
         }
+        if batch.size() as u64 > state.config.segment_bytes {
+            let why =
+                format!("the batch of {} bytes is over segment.bytes, {}", batch.size(), state.config.segment_bytes);
+            return Err(Refusal::new(ErrorCode::RecordListTooLarge, why));
+        }
         let (_, epoch) = state.leader.leader();
         let appended = match state.log.append(now, batch, epoch) {
             Ok(appended) => appended,
@@ -443,7 +448,7 @@ impl Partition {
         }
     }
 
-    /// Drops what retention no longer keeps, rolls what is old, forgets idle producers.
+    /// Drops what retention no longer keeps, forgets idle producers.
     pub(crate) fn maintain(&self, now: Timestamp) -> Option<Deletion> {
         let mut state = self.state.lock();
         if state.log.offline().is_some() || state.deleted {
@@ -451,8 +456,7 @@ impl Partition {
         }
         state.log.expire_producers(now);
         let high_watermark = state.leader.high_watermark();
-        let kept = state.log.roll_if_old(now).and_then(|()| state.log.retain(now, high_watermark));
-        match kept {
+        match state.log.retain(now, high_watermark) {
             Ok(deletion) => deletion,
             Err(error) => {
                 tracing::error!(partition = %self.tp, %error, "retention failed");

@@ -256,7 +256,7 @@ impl Log {
             return Ok(Appended {
                 first_offset: repeated.first_offset,
                 last_offset: repeated.last_offset,
-                log_append_time: Timestamp::NONE,
+                log_append_time: append_time(batch.header(), repeated.timestamp),
                 log_start_offset: self.log_start,
                 duplicate: true,
             });
@@ -268,10 +268,7 @@ impl Log {
         Ok(Appended {
             first_offset,
             last_offset: header.last_offset(),
-            log_append_time: match header.timestamp_type() {
-                TimestampType::LogAppendTime => header.max_timestamp,
-                TimestampType::CreateTime => Timestamp::NONE,
-            },
+            log_append_time: append_time(&header, header.max_timestamp),
             log_start_offset: self.log_start,
             duplicate: false,
         })
@@ -322,6 +319,7 @@ impl Log {
         self.epochs_dirty |= std::mem::take(&mut self.epoch_pending) || is_new;
         self.touched = true;
         let segment = self.segments.last_mut().expect("a log has a segment");
+        segment.begun_by(now);
         segment.append(self.disk.as_ref(), &self.dir, bytes, header, self.config.index_interval_bytes)?;
         self.log_end = header.next_offset();
         self.note_producer(header, bytes)
@@ -365,10 +363,12 @@ impl Log {
         if segment.size == 0 {
             return Ok(false);
         }
+        // A place is kept for the time that closes the segment: Kafka maps no more than `segment.index.bytes`, and does not start when the
+        // active segment's index is longer.
         if segment.size + header.size as u64 > config.segment_bytes
             || !segment.can_hold(header.last_offset())
             || segment.offsets.bytes() + 8 > config.segment_index_bytes
-            || segment.times.bytes() + 12 > config.segment_index_bytes / 8 * 12
+            || segment.times.bytes() + 2 * 12 > config.segment_index_bytes
         {
             return Ok(true);
         }
@@ -376,8 +376,12 @@ impl Log {
             crate::ReadError::Disk(error) => error,
             other => DiskError::on("read", dir)(std::io::Error::other(other.to_string())),
         })?;
-        let newest = if header.max_timestamp.0 >= 0 { header.max_timestamp } else { now };
-        Ok(first.is_some_and(|first| first.0 >= 0 && newest.millis_since(first) > config.segment_ms))
+        // By the records' own times, so that old ones may be copied in without a segment for each; by the clock where they have none.
+        let age = match first.filter(|first| first.0 >= 0) {
+            Some(first) => header.max_timestamp.millis_since(first),
+            None => now.millis_since(segment.begun_by(now)),
+        };
+        Ok(age > config.segment_ms)
     }
 
     /// Begins a new segment at the log's end, if the active one has records.
@@ -423,7 +427,7 @@ impl Log {
         }
     }
 
-    /// Writes the producers' state before `offset`, when there is any (Kafka writes an empty one too).
+    /// Writes the producers' state before `offset`, also when there is none, as Kafka does.
     fn store_producers(&mut self, offset: Offset) -> Result<(), DiskError> {
         let file_path = self.dir.join(snapshot_name(offset));
         let file =
@@ -459,6 +463,14 @@ impl Log {
 struct Active<'l> {
     segment: &'l mut Segment,
     dir: &'l Path,
+}
+
+/// When a batch whose newest time is `newest` was appended, if its topic says so.
+fn append_time(header: &BatchHeader, newest: Timestamp) -> Timestamp {
+    match header.timestamp_type() {
+        TimestampType::LogAppendTime => newest,
+        TimestampType::CreateTime => Timestamp::NONE,
+    }
 }
 
 /// The coordinator's epoch of a transaction marker, and whether it commits.

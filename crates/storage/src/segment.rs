@@ -40,6 +40,8 @@ pub(crate) struct Segment {
     max_timestamp: Option<(Timestamp, Offset)>,
     /// Max timestamp of the first batch, which the age of the segment counts from.
     first_timestamp: Option<Timestamp>,
+    /// Where that is none: when the first batch was appended that this process knows of; `NONE` before.
+    begun: Timestamp,
     file: Option<Arc<OpenFile>>,
     /// Where the first batch begins that was appended since the segment was opened.
     appended_from: Option<u64>,
@@ -78,6 +80,7 @@ impl Segment {
             bytes_since_index: 0,
             max_timestamp: None,
             first_timestamp: None,
+            begun: Timestamp::NONE,
             file: None,
             appended_from: None,
             dirty_from: None,
@@ -143,6 +146,14 @@ impl Segment {
         self.note(disk, dir, header, self.size, index_interval)?;
         self.size += header.size as u64;
         Ok(())
+    }
+
+    /// When the segment's first append of this process was: `now`, if it is this one.
+    pub(crate) fn begun_by(&mut self, now: Timestamp) -> Timestamp {
+        if self.begun == Timestamp::NONE {
+            self.begun = now;
+        }
+        self.begun
     }
 
     /// From where on the bytes are so new that they are still in memory; the active segment's last MiBs at most.

@@ -251,7 +251,10 @@ fn produce_one(
         }
         Err(refusal) => Err(ProduceError {
             leader: moved(&refusal).then(|| partition.leader()).map(|(leader, epoch)| (leader.0, epoch.0)),
-            log_start_offset: partition.log_start_offset(),
+            log_start_offset: match refusal.code {
+                ErrorCode::RecordListTooLarge => Offset::NONE,
+                _ => partition.log_start_offset(),
+            },
             ..ProduceError::from(refusal)
         }),
     }

@@ -114,6 +114,40 @@ fn deleted_records_stay_until_the_new_start_is_written() {
     assert_eq!(all[0].log_start_offset(), Offset(1));
 }
 
+/// Records of long ago are copied into a topic that keeps them: each look of the housekeeping would end a segment, were it to go by the clock.
+#[test]
+fn housekeeping_ends_no_segment_because_its_records_are_old() {
+    let disk = FaultyMemDisk::new(1);
+    disk.create_dir(Path::new("/d")).unwrap();
+    let committer = Arc::new(Committer::new(Arc::new(ManualClock::default())));
+    let all = [partition(&disk, &committer, 0)];
+    let kept = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
+    let topic = Arc::new(TopicConfig::resolve(&|_| None, &kept).unwrap());
+    all[0].reconfigure(Arc::clone(&topic), log_config(&topic, 86_400_000).into());
+    all[0].append_internal(&batch(), Timestamp(0)).unwrap();
+    settle(&disk, &committer, &all);
+    assert_eq!(all[0].maintain(Timestamp(1 << 50)), None);
+    assert_eq!(all[0].state.lock().log.segment_count(), 1);
+}
+
+#[test]
+fn a_batch_that_no_segment_can_hold_is_refused() {
+    let disk = FaultyMemDisk::new(1);
+    disk.create_dir(Path::new("/d")).unwrap();
+    let committer = Arc::new(Committer::new(Arc::new(ManualClock::default())));
+    let partition = partition(&disk, &committer, 0);
+    let small = BTreeMap::from([("segment.bytes".to_owned(), (1 << 20).to_string())]);
+    let topic = Arc::new(TopicConfig::resolve(&|_| None, &small).unwrap());
+    partition.reconfigure(Arc::clone(&topic), log_config(&topic, 86_400_000).into());
+    // Beside its value a record of that size takes 11 bytes, and its batch 61.
+    for (size, outcome) in [((1 << 20) - 71, Err(ErrorCode::RecordListTooLarge)), ((1 << 20) - 72, Ok(Offset(1)))] {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        builder.append(&NewRecord { value: Some(&vec![0; size]), ..NewRecord::default() });
+        let appended = partition.append_internal(&builder.build(), Timestamp(0));
+        assert_eq!(appended.map_err(|refusal| refusal.code), outcome, "{size}");
+    }
+}
+
 /// One round of the committer, if there is one to do.
 fn round(disk: &FaultyMemDisk, committer: &Committer) -> bool {
     let Some(mut round) = committer.begin() else { return false };

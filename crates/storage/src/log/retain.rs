@@ -108,18 +108,4 @@ impl Log {
             Err(error) => Err(DiskError::on("rename", &file)(error)),
         }
     }
-
-    /// Rolls the active segment when its oldest record is older than `segment.ms`, so that a quiet topic's retention can act.
-    ///
-    /// # Errors
-    /// Disk errors; damage.
-    pub fn roll_if_old(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        let (disk, segment_ms) = (Arc::clone(&self.disk), self.config.segment_ms);
-        let segment = self.segments.last_mut().expect("a log has a segment");
-        let first = segment.first_timestamp(disk.as_ref(), &self.dir)?;
-        if first.is_some_and(|first| first.0 >= 0 && now.millis_since(first) > segment_ms) {
-            self.roll()?;
-        }
-        Ok(())
-    }
 }

@@ -11,6 +11,7 @@ mod faults;
 mod model;
 mod producers;
 mod recovery;
+mod rolling;
 mod start;
 mod swap;
 mod times;
