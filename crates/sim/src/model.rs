@@ -27,10 +27,39 @@ pub(crate) struct Model {
     next_value: u64,
     /// Damage was done that a single replica cannot heal: answers may be refused, but never wrong.
     pub(crate) is_damaged: bool,
-    /// A disk was short of room: producers' batches may have been refused, and those behind them taken once there was room again.
-    pub(crate) was_short_of_room: bool,
+    /// Times that disks are short of room: producers' batches may be refused, and those behind them taken once there is room again.
+    pub(crate) shortages: Shortages,
     /// What the run has shown, so that a simulator that is too kind is noticed.
     pub(crate) seen: Seen,
+}
+
+/// When disks had no room.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shortages {
+    begun: u64,
+    ended: u64,
+}
+
+impl Shortages {
+    /// There is little room from now on.
+    pub(crate) fn begin(&mut self) {
+        self.begun += 1;
+    }
+
+    /// A node that starts from now on finds room.
+    pub(crate) fn end(&mut self) {
+        self.ended = self.begun;
+    }
+
+    /// What tells [`Shortages::has_been_since`] of now.
+    pub(crate) fn mark(&self) -> u64 {
+        self.ended
+    }
+
+    /// Whether there was a shortage at `mark` or later.
+    pub(crate) fn has_been_since(&self, mark: u64) -> bool {
+        self.begun > mark
+    }
 }
 
 /// How often something happened.

@@ -29,6 +29,8 @@ struct Batch {
     is_retry: bool,
     /// How often the process had ended when it was made.
     ends_before: u64,
+    /// Of the disks' shortages of room, when it was made.
+    shortages_mark: u64,
 }
 
 enum Sent {
@@ -112,8 +114,16 @@ impl Producer {
             bytes.resize(8 + padding, b'.');
             builder.append(&NewRecord { timestamp: cx.wall, value: Some(&bytes), ..NewRecord::default() });
         }
-        let ends_before = cx.model.seen.ends();
-        Some(Batch { key, topic, values, bytes: builder.build(), acks: self.acks, is_retry: false, ends_before })
+        Some(Batch {
+            key,
+            topic,
+            values,
+            bytes: builder.build(),
+            acks: self.acks,
+            is_retry: false,
+            ends_before: cx.model.seen.ends(),
+            shortages_mark: cx.model.shortages.mark(),
+        })
     }
 
     fn send(&mut self, cx: &mut Cx<'_>, batch: Batch) {
@@ -199,7 +209,7 @@ impl Producer {
         let earlier = self.again.iter().any(|before| before.key == batch.key && before.values[0] < batch.values[0]);
         // Of a topic that is to be removed batches are given up.
         let is_doomed = cx.model.log(batch.key).is_doomed;
-        let was_refused = batch.is_retry && cx.model.was_short_of_room;
+        let was_refused = batch.is_retry && cx.model.shortages.has_been_since(batch.shortages_mark);
         let is_forgotten = batch.is_retry && cx.model.seen.ends() > batch.ends_before;
         if !earlier && batch.acks == -1 && !is_doomed && !was_refused && !cx.model.is_damaged {
             if is_forgotten {

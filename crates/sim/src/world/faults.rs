@@ -52,7 +52,7 @@ impl World {
             3 => self.machine.disk.inject(DiskFault::ShortWrite, after),
             4 => {
                 self.machine.disk.limit_room(Some(after * 100));
-                self.model.was_short_of_room = true;
+                self.model.shortages.begin();
             }
             _ => self.machine.disk.inject(DiskFault::Read, after),
         }
@@ -64,6 +64,7 @@ impl World {
         self.kill();
         self.machine.disk.clear_faults();
         self.machine.disk.limit_room(None);
+        self.model.shortages.end();
     }
 
     /// One bit of a file flips. One replica cannot heal that; it may only say so.
@@ -162,6 +163,7 @@ impl World {
                 self.forget_page_cache();
                 self.machine.disk.clear_faults();
                 self.machine.disk.limit_room(None);
+                self.model.shortages.end();
             }
             Err(_) if self.model.is_damaged => self.is_over = true,
             Err(what) => self.model.breach(format!("the node does not start: {what}")),
