@@ -1,6 +1,7 @@
 //! The one seam to the file system: low and dumb, so that a test can stand a faulty disk in its place.
 
 use crate::open_files::OpenFile;
+use base::Timestamp;
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
@@ -150,6 +151,11 @@ pub trait Disk: Send + Sync + Debug {
     fn file_len(&self, path: &Path) -> io::Result<u64> {
         self.open(path, OpenMode::Read)?.len()
     }
+    /// When a file was last written to, by the system's wall clock.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn modified(&self, path: &Path) -> io::Result<Timestamp>;
     /// Renames a file or folder, replacing a file of the new name.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ mod file;
 mod names;
 
 use crate::disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, Space};
-use base::SeededRng;
+use base::{SeededRng, Timestamp};
 use file::File;
 use names::{Names, Node, missing};
 use std::collections::BTreeSet;
@@ -61,6 +61,8 @@ struct Shared {
     cut: Option<FaultyMemDisk>,
     /// Bytes by which files may still grow.
     room: u64,
+    /// What the clock says when a file is written to.
+    now: Timestamp,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl Shared {
             cut_at: None,
             cut: None,
             room: ROOM,
+            now: Timestamp::default(),
         }
     }
 
@@ -149,7 +152,7 @@ impl Shared {
         let sector = if self.rng.below(2) == 0 { 512 } else { 4_096 };
         let (files, kept) = (&self.files, &mut after.files);
         after.names = self.names.after_power_cut(&mut self.rng, &mut |rng, number| {
-            kept.push(File::synced_with(files[number].after_power_cut(rng, sector)));
+            kept.push(File::synced_with(files[number].after_power_cut(rng, sector), files[number].modified));
             kept.len() - 1
         });
         FaultyMemDisk { shared: Arc::new(Mutex::new(after)) }
@@ -170,6 +173,7 @@ impl Shared {
         };
         if written > 0 {
             self.files[number].write(at, &bytes[..written]);
+            self.files[number].modified = self.now;
         }
         self.room -= grows.min(self.room);
         self.struck += u64::from(is_full && fault.is_none());
@@ -231,6 +235,11 @@ impl FaultyMemDisk {
         hold(&self.shared).room = bytes.unwrap_or(ROOM);
     }
 
+    /// Sets the clock that files which are written to from now on are marked with.
+    pub fn set_time(&self, now: Timestamp) {
+        hold(&self.shared).now = now;
+    }
+
     /// Cuts the power before the operation after `operations` more; whoever uses this disk does not notice, and
     /// [`FaultyMemDisk::take_cut`] gives what the cut left.
     pub fn cut_power_after(&self, operations: u64) {
@@ -269,7 +278,7 @@ impl FaultyMemDisk {
     pub fn overwrite(&self, path: &Path, bytes: &[u8]) {
         let mut shared = hold(&self.shared);
         let Some(Node::File(number)) = shared.names.get(path) else { panic!("{} does not exist", path.display()) };
-        shared.files[number] = File::synced_with(bytes.to_vec());
+        shared.files[number] = File::synced_with(bytes.to_vec(), shared.now);
     }
 
     /// Flips a bit of a file, in memory and on the platter.
@@ -308,7 +317,9 @@ impl DiskFile for MemFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut shared = hold(&self.shared);
         shared.touch()?;
-        shared.files[self.number].set_len(usize::try_from(len).map_err(io::Error::other)?);
+        let Shared { files, now, .. } = &mut *shared;
+        files[self.number].set_len(usize::try_from(len).map_err(io::Error::other)?);
+        files[self.number].modified = *now;
         Ok(())
     }
 
@@ -363,6 +374,15 @@ impl Disk for FaultyMemDisk {
             }
         };
         Ok(shared.names.list(path)?.iter().map(entry).collect())
+    }
+
+    fn modified(&self, path: &Path) -> io::Result<Timestamp> {
+        let shared = hold(&self.shared);
+        match shared.names.get(path) {
+            Some(Node::File(number)) => Ok(shared.files[number].modified),
+            Some(Node::Dir(_)) => Err(io::Error::other(format!("{} is a folder", path.display()))),
+            None => Err(missing(path)),
+        }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -381,6 +381,16 @@ impl Segment {
         Ok(max)
     }
 
+    /// The time that a segment's age counts from: its largest timestamp, or when it was last written to, where its records have none.
+    pub(crate) fn newest(&mut self, disk: &dyn Disk, dir: &Path) -> Result<Timestamp, ReadError> {
+        let (newest, _) = self.max_timestamp(disk, dir)?;
+        if newest.0 >= 0 {
+            return Ok(newest);
+        }
+        let log = path(dir, self.base, "log");
+        Ok(disk.modified(&log).map_err(DiskError::on("look at", &log))?)
+    }
+
     /// The max timestamp of the first batch; `None` in an empty segment.
     pub(crate) fn first_timestamp(&mut self, disk: &dyn Disk, dir: &Path) -> Result<Option<Timestamp>, ReadError> {
         if self.first_timestamp.is_none() {

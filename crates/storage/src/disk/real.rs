@@ -3,6 +3,7 @@
 mod cachestat;
 
 use super::{Disk, DiskFile, DiskLock, Entry, OpenMode, Space, slices};
+use base::Timestamp;
 use rustix::fs::Advice;
 use rustix::io::ReadWriteFlags;
 use rustix::process::{Resource, Rlimit};
@@ -14,6 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// Page-cache writes much larger than this cost up to ten times the CPU on virtual machines.
 const WRITE_SLICE: usize = 64 * 1024;
@@ -235,6 +237,12 @@ impl Disk for RealDisk {
 
     fn file_len(&self, path: &Path) -> io::Result<u64> {
         Ok(std::fs::metadata(path)?.len())
+    }
+
+    fn modified(&self, path: &Path) -> io::Result<Timestamp> {
+        let modified = std::fs::metadata(path)?.modified()?;
+        let since = modified.duration_since(SystemTime::UNIX_EPOCH).map_err(io::Error::other)?;
+        Ok(Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -5,6 +5,7 @@
 
 use super::{Disk, DiskFile, DiskLock, Entry, OpenMode, Space, kept_open};
 use crate::open_files::OpenFile;
+use base::Timestamp;
 use std::fmt::Debug;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -38,6 +39,10 @@ pub trait DiskWrapper: Send + Sync + Debug {
     /// By default the target's, so not by way of this disk's `open`.
     fn file_len(&self, path: &Path) -> io::Result<u64> {
         self.target().file_len(path)
+    }
+    /// By default the target's.
+    fn modified(&self, path: &Path) -> io::Result<Timestamp> {
+        self.target().modified(path)
     }
     /// By default the target's.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -91,6 +96,9 @@ impl<T: DiskWrapper> Disk for T {
     }
     fn file_len(&self, path: &Path) -> io::Result<u64> {
         DiskWrapper::file_len(self, path)
+    }
+    fn modified(&self, path: &Path) -> io::Result<Timestamp> {
+        DiskWrapper::modified(self, path)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         DiskWrapper::rename(self, from, to)

@@ -63,8 +63,8 @@ impl Log {
             // A size limit counts only whole segments beyond it, as Kafka's does.
             let too_many = surplus >= segment.size;
             let too_old = self.config.delete && self.config.retention_ms >= 0 && {
-                let (newest, _) = segment.max_timestamp(disk.as_ref(), &self.dir)?;
-                newest.0 >= 0 && now.millis_since(newest) > self.config.retention_ms
+                let newest = segment.newest(disk.as_ref(), &self.dir)?;
+                now.millis_since(newest) > self.config.retention_ms
             };
             if !below_start && !too_many && !too_old {
                 break;

@@ -1,6 +1,6 @@
 //! The bytes of one file: what a process reads, what is on the platter, and what lies between.
 
-use base::SeededRng;
+use base::{SeededRng, Timestamp};
 
 /// Something that was done to a file and not synced.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(super) struct File {
     durable: Vec<u8>,
     /// In order, what was done since.
     unsynced: Vec<Change>,
+    /// When it was last written to.
+    pub(super) modified: Timestamp,
 }
 
 fn apply(bytes: &mut Vec<u8>, change: &Change) {
@@ -34,8 +36,8 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
 
 impl File {
     /// A file that is on the platter with these bytes.
-    pub(super) fn synced_with(bytes: Vec<u8>) -> File {
-        File { live: bytes.clone(), durable: bytes, unsynced: Vec::new() }
+    pub(super) fn synced_with(bytes: Vec<u8>, modified: Timestamp) -> File {
+        File { live: bytes.clone(), durable: bytes, unsynced: Vec::new(), modified }
     }
 
     pub(super) fn write(&mut self, at: usize, bytes: &[u8]) {

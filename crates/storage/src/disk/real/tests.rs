@@ -37,3 +37,18 @@ fn a_watched_file_system_is_synced_by_the_descriptor_from_before() {
     RealDisk::new().sync_filesystem(&folder).unwrap_err();
     disk.remove_dir_all(&moved).unwrap();
 }
+
+#[test]
+fn a_file_says_when_it_was_written_to() {
+    let folder = std::env::temp_dir().join(format!("thalweg-modified-{}", std::process::id()));
+    let (disk, path) = (RealDisk::new(), folder.join("f"));
+    disk.create_dir(&folder).unwrap();
+    let file = std::fs::File::create(&path).unwrap();
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_234_567);
+    file.set_modified(time).unwrap();
+    assert_eq!(disk.modified(&path).unwrap(), base::Timestamp(1_234_567));
+    disk.open(&path, OpenMode::Write).unwrap().write_all_at(&[b"more"], 0).unwrap();
+    assert!(disk.modified(&path).unwrap() > base::Timestamp(1_234_567));
+    disk.modified(&folder.join("none")).unwrap_err();
+    disk.remove_dir_all(&folder).unwrap();
+}

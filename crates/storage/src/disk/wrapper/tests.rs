@@ -2,6 +2,7 @@
 
 use super::{DiskFileWrapper, DiskWrapper};
 use crate::{Disk, DiskFile, DiskLock, Entry, FaultyMemDisk, OpenMode, Space};
+use base::Timestamp;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -35,6 +36,9 @@ impl Disk for Noting {
     }
     fn file_len(&self, _path: &Path) -> io::Result<u64> {
         self.note("file_len", 0)
+    }
+    fn modified(&self, _path: &Path) -> io::Result<Timestamp> {
+        self.note("modified", Timestamp::NONE)
     }
     fn rename(&self, _from: &Path, _to: &Path) -> io::Result<()> {
         self.note("rename", ())
@@ -118,6 +122,7 @@ fn every_call_of_a_disk_is_handed_on() {
     disk.list(path).unwrap();
     disk.names(path).unwrap();
     disk.file_len(path).unwrap();
+    disk.modified(path).unwrap();
     disk.rename(path, path).unwrap();
     disk.remove_file(path).unwrap();
     disk.remove_dir_all(path).unwrap();
@@ -132,6 +137,7 @@ fn every_call_of_a_disk_is_handed_on() {
         "list",
         "names",
         "file_len",
+        "modified",
         "rename",
         "remove_file",
         "remove_dir_all",

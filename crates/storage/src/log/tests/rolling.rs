@@ -2,7 +2,7 @@
 
 use super::{DIR, new_log, options};
 use crate::{AppendError, Appended, Disk, FaultyMemDisk, Log, LogConfig};
-use base::{LeaderEpoch, ProducerEpoch, ProducerId, Timestamp};
+use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use record::{BatchBuilder, BatchOptions, NewRecord, ValidBatch};
 use std::path::Path;
 
@@ -59,6 +59,27 @@ fn a_segment_of_records_without_a_time_ages_from_when_it_began() {
         send(&mut log, now, &one(-1, 10)).unwrap();
     }
     assert_eq!(files(&disk, "log").iter().map(|(base, _)| *base).collect::<Vec<_>>(), [0, 2, 3]);
+}
+
+#[test]
+fn records_without_a_time_are_kept_for_retention_ms_after_they_were_written() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = log_with(&disk, |config| config.retention_ms = 1_000);
+    disk.set_time(Timestamp(5_000));
+    send(&mut log, 5_000, &one(-1, 10)).unwrap();
+    log.roll().unwrap();
+    disk.set_time(Timestamp(5_500));
+    send(&mut log, 5_500, &one(-1, 10)).unwrap();
+    assert_eq!(log.retain(Timestamp(6_000), log.log_end()).unwrap(), None);
+    log.retain(Timestamp(6_001), log.log_end()).unwrap().unwrap();
+    assert_eq!((log.log_start(), log.log_end()), (Offset(1), Offset(2)));
+    // Of a log that was opened again nothing is known but its files.
+    log.close().unwrap();
+    let (mut log, _) = super::reopen(&disk, true, Offset::ZERO).unwrap();
+    log.reconfigure(LogConfig { retention_ms: 1_000, ..LogConfig::clone(&options(false).config) });
+    assert_eq!(log.retain(Timestamp(6_500), log.log_end()).unwrap(), None);
+    log.retain(Timestamp(6_501), log.log_end()).unwrap().unwrap();
+    assert_eq!((log.log_start(), log.segment_count()), (Offset(2), 1));
 }
 
 #[test]
