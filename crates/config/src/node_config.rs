@@ -270,13 +270,18 @@ fn read(values: &Values<'_>) -> Result<NodeConfig, Vec<String>> {
     });
     let listeners = listeners(values, roles, &mut errors);
     let quorum_voters = voters(values, &mut errors);
-    if quorum_voters.is_empty() && values.given("controller.quorum.bootstrap.servers").is_none() {
+    if values.given("controller.quorum.voters").is_none_or(|text| words(text).next().is_none())
+        && values.given("controller.quorum.bootstrap.servers").is_none()
+    {
         errors.push("one of controller.quorum.bootstrap.servers and controller.quorum.voters must be set".into());
     }
     let dirs = values.given("log.dirs").or_else(|| values.text("log.dir")).unwrap_or_default();
     let log_dirs: Vec<PathBuf> = words(dirs).map(PathBuf::from).collect();
     if log_dirs.is_empty() {
         errors.push("log.dirs names no folder: say where data is to be kept".into());
+    }
+    if roles.controller && !quorum_voters.is_empty() && !quorum_voters.iter().any(|voter| voter.node_id == node_id) {
+        errors.push(format!("controller.quorum.voters has no voter {node_id}, and this node is a controller: add it"));
     }
     group_bounds::check(&|name| values.text(name)?.parse().ok(), &mut errors);
     let metadata_log_dir = values.given("metadata.log.dir").map(PathBuf::from);
@@ -397,7 +402,7 @@ fn voters(values: &Values<'_>, errors: &mut Vec<String>) -> Vec<QuorumVoter> {
         let parsed = word.split_once('@').and_then(|(id, address)| {
             let (host, port) = address.rsplit_once(':')?;
             let endpoint = Endpoint { host: host.to_owned(), port: port.parse().ok()? };
-            Some(QuorumVoter { node_id: id.parse().ok()?, endpoint })
+            Some(QuorumVoter { node_id: id.parse().ok().filter(|id| *id >= 0)?, endpoint })
         });
         match parsed {
             Some(voter) => voters.push(voter),

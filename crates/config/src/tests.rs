@@ -72,6 +72,8 @@ fn wrong_values_are_named() {
         ("socket.request.max.bytes=x", "socket.request.max.bytes"),
         ("queued.max.request.bytes=1000", "queued.max.request.bytes"),
         ("controller.quorum.voters=1@host", "controller.quorum.voters"),
+        ("controller.quorum.voters=-1@host:1", "`-1@host:1` in controller.quorum.voters"),
+        ("controller.quorum.voters=2@host:1,3@host:2", "controller.quorum.voters has no voter 1"),
         ("log.durability=never", "log.durability"),
     ] {
         let errors = read(line).unwrap_err();

@@ -50,6 +50,10 @@ impl Controller {
         // All or nothing: a cluster half way between two sets of levels helps nobody.
         if first_error.is_some() || request.validate_only {
             records.clear();
+        } else {
+            let raised = request.feature_updates.iter().find(|update| update.feature == METADATA_VERSION);
+            let version = raised.and_then(|update| MetadataVersion::from_level(update.max_version_level));
+            records.extend(self.own_registration(version.unwrap_or(self.version())));
         }
         let reply = match first_error {
             Some(refusal) => UpdateFeaturesResponse {

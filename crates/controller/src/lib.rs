@@ -5,6 +5,7 @@
 
 mod brokers;
 mod configs;
+mod controllers;
 mod directories;
 mod dynamic;
 mod features;
@@ -21,6 +22,7 @@ use protocol::messages::end_transaction_record::EndTransactionRecord;
 use protocol::messages::feature_level_record::FeatureLevelRecord;
 use protocol::messages::no_op_record::NoOpRecord;
 use protocol::messages::producer_ids_record::ProducerIdsRecord;
+use protocol::messages::register_controller_record::RegisterControllerRecord;
 use protocol::metadata_record::MetadataRecord;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -81,6 +83,8 @@ pub struct Settings {
 pub struct Controller {
     settings: Settings,
     image: MetadataImage,
+    /// What this controller says of itself; none before it has said so.
+    own: Option<RegisterControllerRecord<'static>>,
     /// When each broker's session ends.
     sessions: BTreeMap<NodeId, Monotonic>,
     rng: SeededRng,
@@ -90,7 +94,7 @@ impl Controller {
     /// A controller that has seen no record.
     #[must_use]
     pub fn new(settings: Settings, rng: SeededRng) -> Self {
-        Self { settings, image: MetadataImage::default(), sessions: BTreeMap::new(), rng }
+        Self { settings, image: MetadataImage::default(), own: None, sessions: BTreeMap::new(), rng }
     }
 
     /// The latest image, records that are not committed yet included.

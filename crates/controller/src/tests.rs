@@ -13,6 +13,7 @@ use protocol::messages::feature_level_record::FeatureLevelRecord;
 use protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
+use protocol::messages::register_controller_record::RegisterControllerRecord;
 use protocol::messages::update_features_request::{FeatureUpdateKey, UpdateFeaturesRequest};
 use std::borrow::Cow;
 
@@ -328,6 +329,39 @@ fn feature_levels_are_checked() {
     assert_eq!(update("group.version", 2, 1), invalid);
     assert_eq!(update("group.version", 0, 1), invalid, "it is no downgrade");
     assert_eq!(update("group.version", 0, 2), 0);
+}
+
+#[test]
+fn a_controller_stands_in_the_log_from_3_7_iv0_on() {
+    let own = |incarnation: u128| RegisterControllerRecord {
+        controller_id: 1,
+        incarnation_id: Uuid(incarnation),
+        ..RegisterControllerRecord::default()
+    };
+    let level = |level: i16| {
+        let name = Cow::Borrowed("metadata.version");
+        (FeatureLevelRecord { name, feature_level: level, ..FeatureLevelRecord::default() }.into(), 0)
+    };
+    let mut rig = Rig::new(1);
+    rig.commit(Decision { records: vec![level(14)], reply: () });
+    assert_eq!(rig.controller.register_controller(own(7)), None);
+    let raise = |to: i16, validate_only: bool| UpdateFeaturesRequest {
+        feature_updates: vec![FeatureUpdateKey {
+            feature: "metadata.version".into(),
+            max_version_level: to,
+            upgrade_type: 1,
+            ..FeatureUpdateKey::default()
+        }],
+        validate_only,
+        ..UpdateFeaturesRequest::default()
+    };
+    assert_eq!(rig.controller.update_features(&raise(15, true), 2, 1).records, []);
+    let raised = rig.controller.update_features(&raise(15, false), 2, 1);
+    assert_eq!(raised.records, [level(15), (own(7).into(), 0)]);
+    rig.commit(raised);
+    assert_eq!(rig.controller.update_features(&raise(16, false), 2, 1).records, [level(16)], "it is there already");
+    assert_eq!(rig.controller.register_controller(own(7)), None);
+    assert_eq!(rig.controller.register_controller(own(8)), Some((own(8).into(), 0)), "a new start");
 }
 
 #[test]

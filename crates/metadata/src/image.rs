@@ -157,6 +157,12 @@ impl MetadataImage {
         self.brokers.get(&node).map(Arc::as_ref)
     }
 
+    /// How a controller registered (KIP-919).
+    #[must_use]
+    pub fn controller(&self, node: NodeId) -> Option<&RegisterControllerRecord<'static>> {
+        self.controllers.get(&node).map(Arc::as_ref)
+    }
+
     /// Whether a broker is registered and not fenced.
     #[must_use]
     pub fn is_alive(&self, node: NodeId) -> bool {

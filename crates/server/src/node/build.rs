@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use protocol::messages::broker_registration_request::{
     BrokerRegistrationRequest, Feature, Listener as RegisteredListener,
 };
+use protocol::messages::register_controller_record::{ControllerEndpoint, ControllerFeature, RegisterControllerRecord};
 use replication::FetchSessions;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -362,10 +363,43 @@ fn register(
             .collect(),
         ..BrokerRegistrationRequest::default()
     };
-    let register =
-        |controller: &mut Controller, end: Offset| controller.register_broker(clock.monotonic(), &request, end.0);
+    let of_the_controller = controller_registration(&request, addresses);
+    let register = |controller: &mut Controller, end: Offset| {
+        let mut decision = controller.register_broker(clock.monotonic(), &request, end.0)?;
+        decision.records.extend(controller.register_controller(of_the_controller));
+        Ok(decision)
+    };
     let epoch = quorum.submit_and_sync(clock.wall(), register)?;
     let node = NodeId(config.node_id);
     quorum.submit_and_sync(clock.wall(), |controller, _| controller.heartbeat(clock.monotonic(), node, epoch, &[]))?;
     Ok(epoch)
+}
+
+/// What the node's controller says of itself: what its broker does, but for the listeners.
+fn controller_registration(
+    broker: &BrokerRegistrationRequest<'_>,
+    addresses: &Addresses,
+) -> RegisterControllerRecord<'static> {
+    let listeners = addresses.iter().filter(|(listener, _)| listener.is_controller);
+    let feature = |feature: &Feature<'_>| ControllerFeature {
+        name: Cow::Owned(feature.name.to_string()),
+        min_supported_version: feature.min_supported_version,
+        max_supported_version: feature.max_supported_version,
+        ..ControllerFeature::default()
+    };
+    RegisterControllerRecord {
+        controller_id: broker.broker_id,
+        incarnation_id: broker.incarnation_id,
+        end_points: listeners
+            .map(|(listener, address)| ControllerEndpoint {
+                name: Cow::Owned(listener.name.clone()),
+                host: Cow::Owned(host_of(listener, *address)),
+                port: port_of(listener, *address),
+                security_protocol: listener.protocol.id(),
+                ..ControllerEndpoint::default()
+            })
+            .collect(),
+        features: broker.features.iter().map(feature).collect(),
+        ..RegisterControllerRecord::default()
+    }
 }

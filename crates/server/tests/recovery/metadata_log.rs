@@ -1,8 +1,10 @@
 //! How long the metadata log and its snapshots are kept.
 
 use super::{Driven, ManualClock, config, environment, format};
+use protocol::metadata_record::MetadataRecord;
 use raft::SnapshotId;
-use server::SteppedNode;
+use record::Batches;
+use server::{Environment, SteppedNode};
 use std::path::Path;
 use std::sync::Arc;
 use storage::{Disk, FaultyMemDisk, offset_of_file};
@@ -103,4 +105,33 @@ async fn a_log_whose_beginning_no_snapshot_holds_refuses_a_start() {
     }
     let why = start(&disk, &ten_seconds).err().expect("topics would be gone");
     assert!(why.contains("no snapshot holds") && why.contains("put the .checkpoint files back"), "{why}");
+}
+
+/// Each start says how this controller is reached, as Kafka's does (KIP-919).
+#[tokio::test]
+async fn each_start_registers_the_controller() {
+    let disk = FaultyMemDisk::new(1);
+    format(&disk, &["/d1"]);
+    let mut incarnations = Vec::new();
+    for start_count in 1..=2 {
+        let environment =
+            Environment { seed: start_count as u64, ..environment(Arc::new(disk.clone()), &Arc::default()) };
+        drop(SteppedNode::start(config(&["/d1"], &[]), &environment).expect("the node starts"));
+        let log = disk.read(&Path::new(FOLDER).join("00000000000000000000.log")).expect("a read").expect("a log");
+        let mut scratch = Vec::new();
+        incarnations.clear();
+        for batch in Batches::new(&log).map(|batch| batch.expect("a batch")).filter(|batch| !batch.header.is_control())
+        {
+            for record in batch.records(&mut scratch, 1 << 20).expect("records") {
+                let frame = record.expect("a record").value.expect("a value");
+                if let Ok((MetadataRecord::RegisterController(said), 0)) = MetadataRecord::decode_frame(frame) {
+                    assert_eq!((said.controller_id, said.end_points[0].name.as_ref()), (1, "CONTROLLER"));
+                    assert_eq!(said.features.len(), metadata::SUPPORTED_FEATURES.len());
+                    incarnations.push(said.incarnation_id);
+                }
+            }
+        }
+        assert_eq!(incarnations.len(), start_count);
+    }
+    assert_ne!(incarnations[0], incarnations[1]);
 }
