@@ -9,16 +9,18 @@ mod join;
 mod leave;
 mod member;
 mod rebalance;
+mod refused;
 mod sync;
 mod timers;
 
 pub(crate) use convert::assignment_bytes;
-pub(crate) use join::{MEMBER_ID_REQUIRED_FROM, join, join_error};
+pub(crate) use join::{MEMBER_ID_REQUIRED_FROM, join};
 pub(crate) use leave::leave;
 pub use member::Member;
 use member::Supported;
 pub(crate) use member::protocols;
-pub(crate) use sync::{heartbeat, sync, sync_error};
+pub(crate) use refused::{join_error, sync_error};
+pub(crate) use sync::{heartbeat, sync};
 pub(crate) use timers::{on_loaded, on_timer};
 
 use crate::group_id::GroupId;

@@ -7,7 +7,7 @@
 mod task;
 mod versions;
 
-use crate::channel::task::{Command, Notify, Task};
+use crate::channel::task::{Command, Notify, State, Task};
 use protocol::ApiKey;
 use protocol::frame;
 use protocol::wire::{DecodeError, Encode, EncodeError, Reader, Request};
@@ -131,13 +131,6 @@ struct Shared {
     correlation: AtomicI32,
     state: Arc<State>,
     versions: OnceLock<Vec<(i16, VersionRange)>>,
-}
-
-/// What the connection's task and its handles both see.
-#[derive(Default)]
-struct State {
-    ended: OnceLock<Arc<str>>,
-    give_up: tokio::sync::Notify,
 }
 
 impl fmt::Debug for Channel {

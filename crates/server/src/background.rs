@@ -1,19 +1,17 @@
 //! What a node does besides answering: retention, checkpoints, heartbeats, snapshots. One task, one tick a second; the work itself
 //! runs on a thread of its own, so that no request waits for a disk.
 
-use crate::broker::{Broker, LogDirHandle};
-use crate::partition::Partition;
+use crate::broker::Broker;
+use crate::flush::checkpoint;
+use crate::log_dir::LogDirHandle;
 use crate::quorum::SnapshotPolicy;
-use base::{BrokerEpoch, Monotonic, Offset, Timestamp, TopicPartition, Uuid};
+use base::{BrokerEpoch, Monotonic, Timestamp, Uuid};
 use controller::{Controller, Decision};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use storage::{DiskError, OffsetCheckpoint, checkpoint_name};
-
-use crate::quorum::METADATA_TOPIC;
+use storage::checkpoint_name;
 
 /// How long bytes stay in a write-ahead file at most: what a start after a crash reads again.
 const RETIRE_INTERVAL_MS: i64 = 5_000;
@@ -190,42 +188,4 @@ impl Background {
             false
         });
     }
-}
-
-/// Writes one of the offset checkpoints of a log dir.
-pub(crate) fn checkpoint(broker: &Broker, at: usize, name: &str) -> Result<(), DiskError> {
-    let handle = &broker.log_dirs[at];
-    // Asked first: whoever publishes holds the quorum, and may wait for the checkpoint.
-    let is_metadata_dir = handle.dir.path() == broker.config.metadata_log_dir;
-    let metadata = (name == checkpoint_name::RECOVERY_POINT && is_metadata_dir).then(|| broker.quorum.recovery_point());
-    let mut partitions = Vec::new();
-    let checkpoint = handle.store_checkpoint(name, || {
-        partitions = broker.partitions.in_dir(at);
-        let mut checkpoint = partitions_checkpoint(broker, at, name, &partitions);
-        if let Some(offset) = metadata {
-            checkpoint.0.insert(TopicPartition::new(METADATA_TOPIC, 0), offset);
-        }
-        checkpoint
-    })?;
-    if name == checkpoint_name::LOG_START {
-        // Those that were asked, not those of their names by now: a new topic's log does not start where an older one's did (R30).
-        partitions.iter().for_each(|partition| partition.log_start_kept(&checkpoint));
-    }
-    Ok(())
-}
-
-fn partitions_checkpoint(broker: &Broker, at: usize, name: &str, partitions: &[Arc<Partition>]) -> OffsetCheckpoint {
-    let mut offsets: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
-    let open = partitions.iter().map(|partition| (partition.tp.clone(), partition.checkpoints()));
-    for (tp, (recovery_point, high_watermark, log_start)) in open.chain(broker.partitions.unopened_in(at)) {
-        let offset = match name {
-            checkpoint_name::RECOVERY_POINT => recovery_point,
-            checkpoint_name::HIGH_WATERMARK => high_watermark,
-            // Kafka notes a log start only where the first segment's name does not tell it.
-            _ if log_start == Offset::ZERO => continue,
-            _ => log_start,
-        };
-        offsets.insert(tp, offset);
-    }
-    OffsetCheckpoint(offsets)
 }

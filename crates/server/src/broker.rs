@@ -1,28 +1,25 @@
 //! What all requests of a node share. Immutable but for what says otherwise; every field has its own lock or none.
 
 use crate::cold_reads::ColdReads;
-use crate::committer::Committer;
 use crate::coordinator::GroupCoordinator;
-use crate::flusher::Flusher;
+use crate::log_dir::LogDirHandle;
 use crate::partition::{Partition, Signal};
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::MetadataQuorum;
-use crate::room::Room;
 use crate::timers::Timers;
 use arc_swap::ArcSwap;
-use base::{BrokerEpoch, Clock, ErrorCode, Monotonic, NodeId, ProducerId, Refusal, SeededRng, TopicPartition, Uuid};
+use base::{BrokerEpoch, Clock, ErrorCode, Monotonic, NodeId, ProducerId, Refusal, Uuid};
 use config::{ConfigEntry, NodeConfig, Overrides, describe_broker, describe_group, describe_topic};
 use controller::{Controller, Decision};
 use metadata::MetadataImage;
 use net::RequestMemory;
 use parking_lot::Mutex;
 use replication::FetchSessions;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
-use storage::{DiskError, LogDir, LogError, OffsetCheckpoint, Space, WriteAhead, checkpoint_name};
 use telemetry::Metrics;
 
 /// The client id under which Kafka's own tools may write to internal topics.
@@ -45,135 +42,6 @@ pub(crate) fn broker_config(config: &NodeConfig, image: &MetadataImage, name: &s
 /// Metrics as text.
 pub(crate) fn render(metrics: &Metrics) -> String {
     metrics.render(&|key| protocol::ApiKey::from_code(key).map(protocol::ApiKey::name))
-}
-
-/// A log dir with its committer.
-pub(crate) struct LogDirHandle {
-    pub(crate) dir: LogDir,
-    pub(crate) committer: Arc<Committer>,
-    pub(crate) write_ahead: Arc<WriteAhead>,
-    pub(crate) flusher: Flusher,
-    pub(crate) room: Arc<Room>,
-    offline: AtomicBool,
-    /// The node's partitions, once there are any.
-    partitions: OnceLock<Weak<Partitions>>,
-    /// By checkpoint: partitions that are gone, and of which the file may still tell. Held while a checkpoint is made and written.
-    gone: Mutex<BTreeMap<&'static str, BTreeSet<TopicPartition>>>,
-}
-
-/// Checkpoints that the next start believes of a partition of the name.
-const BELIEVED: [&str; 2] = [checkpoint_name::RECOVERY_POINT, checkpoint_name::LOG_START];
-
-impl LogDirHandle {
-    /// `reserve_bytes` of its disk are kept from producers.
-    pub(crate) fn new(dir: LogDir, clock: Arc<dyn Clock>, rng: &mut SeededRng, reserve_bytes: i64) -> Self {
-        Self {
-            room: Arc::new(Room::new(reserve_bytes)),
-            write_ahead: Arc::new(WriteAhead::new(Arc::clone(dir.disk()), dir.path(), rng)),
-            flusher: Flusher::default(),
-            dir,
-            committer: Arc::new(Committer::new(clock)),
-            offline: AtomicBool::new(false),
-            partitions: OnceLock::new(),
-            gone: Mutex::default(),
-        }
-    }
-
-    /// A partition of this name is gone, while the checkpoints may still tell of it. Called once the node's partitions lack it.
-    pub(crate) fn note_gone(&self, tp: &TopicPartition) {
-        let mut gone = self.gone.lock();
-        for name in BELIEVED {
-            gone.entry(name).or_default().insert(tp.clone());
-        }
-    }
-
-    /// Takes what the checkpoints tell of a partition that is gone out of them, before another of its name is made: what an older topic's
-    /// log was synced up to would make damage of a torn tail of the new one's, and its start would hide records.
-    pub(crate) fn forget_gone(&self, tp: &TopicPartition) -> Result<(), LogError> {
-        let mut gone = self.gone.lock();
-        for name in BELIEVED {
-            if !gone.get(name).is_some_and(|gone| gone.contains(tp)) {
-                continue;
-            }
-            let mut checkpoint = OffsetCheckpoint::load(self.dir.disk().as_ref(), &self.dir.path().join(name))?;
-            if checkpoint.0.remove(tp).is_some() {
-                self.dir.store_checkpoint(name, &checkpoint)?;
-            }
-            gone.entry(name).or_default().remove(tp);
-        }
-        Ok(())
-    }
-
-    /// Makes a checkpoint of the partitions that there are, and writes it.
-    pub(crate) fn store_checkpoint(
-        &self,
-        name: &str,
-        make: impl FnOnce() -> OffsetCheckpoint,
-    ) -> Result<OffsetCheckpoint, DiskError> {
-        self.write_ahead.check()?;
-        let mut gone = self.gone.lock();
-        let checkpoint = make();
-        self.dir.store_checkpoint(name, &checkpoint)?;
-        gone.remove(name);
-        Ok(checkpoint)
-    }
-
-    /// Looks how much room there is for producers.
-    pub(crate) fn measure(&self) {
-        let Some(space) = self.space().filter(|space| self.room.measure(space.usable_bytes)) else { return };
-        let (dir, usable_bytes) = (self.dir.path().display(), space.usable_bytes);
-        if self.room.is_full() {
-            tracing::error!(%dir, usable_bytes, "the disk is nearly full: producers are refused until there is room");
-        } else {
-            tracing::info!(%dir, usable_bytes, "the disk has room again: producers are served");
-        }
-    }
-
-    /// Whose partitions are to fail with the dir.
-    pub(crate) fn watch(&self, partitions: &Arc<Partitions>) {
-        self.partitions.get_or_init(|| Arc::downgrade(partitions));
-    }
-
-    /// Something of the dir could not be made durable: from now on nothing of it is, and its committer takes it offline (R25).
-    pub(crate) fn fail(&self, error: &DiskError) {
-        self.write_ahead.fail(error);
-        self.committer.break_with(error);
-    }
-
-    /// What a change of the dir's folders came to; an error of the disk fails the dir with it (R21).
-    pub(crate) fn failing<T>(&self, done: Result<T, impl Into<LogError>>) -> Result<T, LogError> {
-        done.map_err(Into::into).inspect_err(|error| {
-            if let LogError::Disk(error) = error {
-                self.fail(error);
-            }
-        })
-    }
-
-    /// Whether the dir has failed.
-    pub(crate) fn is_offline(&self) -> bool {
-        self.offline.load(Ordering::Acquire)
-    }
-
-    /// Takes the dir, which is the node's at `at`, offline for good: every partition in it answers KAFKA_STORAGE_ERROR, others go on.
-    pub(crate) fn set_offline(&self, at: usize, error: &DiskError) {
-        self.offline.store(true, Ordering::Release);
-        let dir = self.dir.path().display();
-        tracing::error!(%dir, %error, "the log dir is offline, with all partitions in it, until the node is started again");
-        if let Some(partitions) = self.partitions.get().and_then(Weak::upgrade) {
-            partitions.in_dir(at).iter().for_each(|partition| partition.fail(error));
-        }
-    }
-
-    /// The dir has failed before it had a partition: it is offline from the start.
-    pub(crate) fn fail_at_start(&self, error: &DiskError) {
-        self.offline.store(true, Ordering::Release);
-        self.committer.break_with(error);
-    }
-
-    /// The room on its disk; `None` when the system does not say.
-    pub(crate) fn space(&self) -> Option<Space> {
-        self.dir.disk().space(self.dir.path()).ok()
-    }
 }
 
 /// Where a node can be reached.

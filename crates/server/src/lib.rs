@@ -12,7 +12,9 @@ mod committer;
 mod coordinator;
 mod dispatch;
 mod environment;
+mod flush;
 mod flusher;
+mod log_dir;
 mod metrics_http;
 mod node;
 mod partition;
@@ -28,4 +30,5 @@ mod timers;
 
 pub use dispatch::served_apis;
 pub use environment::{Environment, InTurn, Network, Workers};
-pub use node::{Node, PartitionView, StartError, SteppedConnection, SteppedNode};
+pub use node::{Node, StartError, SteppedConnection, SteppedNode};
+pub use partition::PartitionView;

@@ -5,10 +5,11 @@ mod dirs;
 mod observation;
 mod stepped;
 
-use crate::background::{Background, checkpoint};
-use crate::broker::{Broker, LogDirHandle};
+use crate::background::Background;
+use crate::broker::Broker;
 use crate::environment::Environment;
-use crate::flusher::flush_logs;
+use crate::flush::{self, checkpoint, flush_logs};
+use crate::log_dir::LogDirHandle;
 use crate::metrics_http::Observed;
 use crate::recovery::RecoveryProgress;
 use crate::service::NodeService;
@@ -27,7 +28,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use storage::{CleanShutdown, LogError, SyncTicket, checkpoint_name};
 
-pub use stepped::{PartitionView, SteppedConnection, SteppedNode};
+pub use stepped::{SteppedConnection, SteppedNode};
 
 /// How long a stopping node lets replies in flight finish.
 const GRACE: Duration = Duration::from_secs(5);
@@ -176,11 +177,11 @@ impl Node {
             let body = move || {
                 let handle = &broker.log_dirs[at];
                 let sync = |tickets: &[SyncTicket]| sync_round(handle, &broker.metrics, broker.clock.as_ref(), tickets);
-                handle.committer.run(&sync, &|error| handle.set_offline(at, error));
+                handle.committer.run(&sync, &|error| handle.set_offline(error));
             };
             self.committers.push(std::thread::Builder::new().name(format!("committer-{at}")).spawn(body)?);
             let broker = Arc::clone(&self.broker);
-            let body = move || broker.log_dirs[at].flusher.run(&broker, at);
+            let body = move || broker.log_dirs[at].flusher.run(|wanted| flush::carry_out(&broker, at, wanted));
             self.flushers.push(std::thread::Builder::new().name(format!("flusher-{at}")).spawn(body)?);
         }
         Ok(())

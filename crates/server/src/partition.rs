@@ -19,7 +19,8 @@ use storage::{
     AppendError, Appended, Deletion, DiskError, FlushTicket, Log, LogConfig, OffsetCheckpoint, ReadError, SyncTicket,
 };
 
-pub(crate) use read::{ReadOutcome, ReadRequest};
+pub use read::PartitionView;
+pub(crate) use read::{FoundOffset, ReadOutcome, ReadRequest};
 pub(crate) use replication::Isolation;
 pub(crate) use waiters::{Signal, Together};
 

@@ -3,10 +3,9 @@
 mod ahead;
 mod places;
 
-use crate::broker::LogDirHandle;
 use crate::committer::Commit;
-use crate::node::PartitionView;
-use crate::partition::{InSync, Partition, log_config};
+use crate::log_dir::LogDirHandle;
+use crate::partition::{InSync, Partition, PartitionView, log_config};
 use base::{NodeId, Offset, SeededRng, TopicPartition, Uuid};
 use config::{Durability, NodeConfig, TopicConfig};
 use controller::Assignment;

@@ -4,6 +4,7 @@
 //! a seeded scheduler decides what happens next. Clients talk to it as Kafka's do, and a model says what must hold after each step.
 //! Nothing here depends on real time, on addresses in memory or on the order of a hash map: the same seed gives the same trace.
 
+mod caught;
 mod clients;
 mod clock;
 mod controls;
@@ -16,7 +17,8 @@ mod shrink;
 mod trace;
 mod world;
 
-pub use controls::{CONTROLS, Control, caught_by};
+pub use caught::caught_by;
+pub use controls::{CONTROLS, Control};
 pub use model::Seen;
 pub use options::{Faults, Options};
 pub use shrink::shrink;

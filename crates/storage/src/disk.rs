@@ -1,12 +1,12 @@
 //! The one seam to the file system: low and dumb, so that a test can stand a faulty disk in its place.
 
-use crate::open_files::OpenFile;
 use base::Timestamp;
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 mod real;
 mod wrapper;
@@ -232,6 +232,52 @@ pub trait Disk: Send + Sync + Debug {
         file.sync_data()?;
         self.rename(&temporary, path)?;
         self.sync_dir(folder)
+    }
+}
+
+/// A segment's file, open or closed again to make room.
+#[derive(Debug)]
+pub struct OpenFile {
+    file: Mutex<Option<Arc<dyn DiskFile>>>,
+    /// Asked for since [`OpenFile::take_use`].
+    is_used: AtomicBool,
+}
+
+impl OpenFile {
+    /// A file that stays open as long as this is kept.
+    #[must_use]
+    pub fn kept(file: Arc<dyn DiskFile>) -> Arc<OpenFile> {
+        Arc::new(OpenFile { file: Mutex::new(Some(file)), is_used: AtomicBool::new(true) })
+    }
+
+    /// The file, if it is still open; who gets it holds it open.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<dyn DiskFile>> {
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::Relaxed);
+        }
+        self.slot().clone()
+    }
+
+    /// Lets the file go.
+    pub fn close(&self) {
+        let file = self.slot().take();
+        drop(file);
+    }
+
+    /// Whether somebody has let it go.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.slot().is_none()
+    }
+
+    /// Whether it was asked for since this was called last.
+    pub(crate) fn take_use(&self) -> bool {
+        self.is_used.swap(false, Ordering::Relaxed)
+    }
+
+    /// A poisoned lock only says that a thread has panicked: what it guards is whole at every moment.
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<dyn DiskFile>>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

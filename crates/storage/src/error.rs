@@ -61,6 +61,11 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// `path` does not say what it should, with what is wrong and what to do.
+    pub fn malformed(path: impl Into<PathBuf>, what: impl std::fmt::Display) -> LogError {
+        LogError::Malformed { path: path.into(), what: what.to_string() }
+    }
+
     /// The fault that takes the log dir offline without the node's others. As in Kafka, a dir that was not formatted or that is in use has
     /// not failed: somebody has made a mistake, and the node does not start.
     ///

@@ -10,6 +10,7 @@ mod dir;
 mod disk;
 mod epochs;
 mod error;
+mod file_names;
 mod index;
 mod log;
 mod mem_disk;
@@ -17,24 +18,27 @@ mod open_files;
 mod producers;
 mod segment;
 mod sound;
+mod ticket;
 mod topic_id;
 mod write_ahead;
 
 pub use checkpoint::{OffsetCheckpoint, checkpoint_name};
-pub use commit::{Committed, FlushTicket, SyncTicket, UnsyncedWrite, commit, flush_files, flush_names, sync_files};
+pub use commit::{Committed, commit, flush_files, flush_names, sync_files};
 pub use dir::{CleanShutdown, LogDir, LogDirState, MetaProperties, PartitionDir, parse_partition_dir};
 pub use disk::{
-    Disk, DiskFile, DiskFileWrapper, DiskLock, DiskWrapper, Entry, OpenMode, RealDisk, Space, segments_open_max,
+    Disk, DiskFile, DiskFileWrapper, DiskLock, DiskWrapper, Entry, OpenFile, OpenMode, RealDisk, Space,
+    segments_open_max,
 };
 pub use epochs::{EpochEntry, LeaderEpochs};
 pub use error::{AppendError, DiskError, LogError, ReadError};
+pub use file_names::offset_of_file;
 pub use index::{OffsetEntry, TimeEntry, TxnEntry};
 pub use log::{
     Appended, Deletion, FoundTimestamp, LeftOut, Log, LogConfig, LogOptions, Recovery, RecoveryWatch, Slice,
-    log_file_name, offset_of_file,
 };
 pub use mem_disk::{DiskFault, FaultyMemDisk};
-pub use open_files::{BoundedDisk, OpenFile};
+pub use open_files::BoundedDisk;
 pub use producers::{ProducerBatch, ProducerEntry, ProducerRefusal, ProducerStates};
+pub use ticket::{FlushTicket, SyncTicket, UnsyncedWrite, WriteAheadKey};
 pub use topic_id::{Owner, owner, topic_id};
-pub use write_ahead::{PASSED_BY_FILE, Replayed, WRITE_AHEAD_FILE, WriteAhead, WriteAheadKey, replay};
+pub use write_ahead::{PASSED_BY_FILE, Replayed, WRITE_AHEAD_FILE, WriteAhead, replay};

@@ -5,6 +5,7 @@
 
 mod aborted;
 mod cut;
+mod files;
 mod flush;
 mod open;
 mod read;
@@ -18,9 +19,11 @@ use crate::TxnEntry;
 use crate::disk::Disk;
 use crate::epochs::LeaderEpochs;
 use crate::error::{AppendError, DiskError, LogError};
+use crate::file_names::path;
 use crate::producers::{ProducerStates, snapshot_name};
-use crate::segment::{Segment, path};
-use crate::write_ahead::{WriteAhead, WriteAheadKey};
+use crate::segment::Segment;
+use crate::ticket::WriteAheadKey;
+use crate::write_ahead::WriteAhead;
 use base::{LeaderEpoch, Offset, Timestamp};
 use record::{BATCH_OVERHEAD, BatchHeader, BatchView, TimestampType, ValidBatch};
 use std::path::{Path, PathBuf};
@@ -118,20 +121,6 @@ pub struct Appended {
     pub log_start_offset: Offset,
     /// The batch repeats one that is in the log already; nothing was written.
     pub duplicate: bool,
-}
-
-/// The name of a segment's file.
-#[must_use]
-pub fn log_file_name(base: Offset, suffix: &str) -> String {
-    format!("{:020}.{suffix}", base.0)
-}
-
-/// The base offset that a segment's file name tells, and its suffix.
-#[must_use]
-pub fn offset_of_file(name: &str) -> Option<(Offset, &str)> {
-    let (digits, suffix) = name.split_once('.')?;
-    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then_some(())?;
-    Some((Offset(digits.parse().ok()?), suffix))
 }
 
 /// The log of one partition.

@@ -5,50 +5,14 @@
 //!
 //! A file with unsynced bytes may be closed, too. They are the kernel's by then, and whoever syncs opens the file again, as a flush does.
 
-use crate::disk::{Disk, DiskFile, DiskWrapper, OpenMode};
+use crate::disk::{Disk, DiskFile, DiskWrapper, OpenFile, OpenMode};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// A segment's file, open or closed again to make room.
-#[derive(Debug)]
-pub struct OpenFile {
-    file: Mutex<Option<Arc<dyn DiskFile>>>,
-    /// Asked for since the clock's hand came by.
-    is_used: AtomicBool,
-}
 
 /// A poisoned lock only says that a thread has panicked: what it guards is whole at every moment.
 fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl OpenFile {
-    /// A file that stays open as long as this is kept.
-    #[must_use]
-    pub fn kept(file: Arc<dyn DiskFile>) -> Arc<OpenFile> {
-        Arc::new(OpenFile { file: Mutex::new(Some(file)), is_used: AtomicBool::new(true) })
-    }
-
-    /// The file, if it is still open; who gets it holds it open.
-    #[must_use]
-    pub fn get(&self) -> Option<Arc<dyn DiskFile>> {
-        if !self.is_used.load(Ordering::Relaxed) {
-            self.is_used.store(true, Ordering::Relaxed);
-        }
-        hold(&self.file).clone()
-    }
-
-    /// Lets the file go.
-    pub fn close(&self) {
-        let file = hold(&self.file).take();
-        drop(file);
-    }
-
-    fn is_closed(&self) -> bool {
-        hold(&self.file).is_none()
-    }
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +45,7 @@ impl BoundedDisk {
         // Once around at most: a mark that the hand has taken is set again only by who asks meanwhile.
         for _ in 0..clock.files.len() {
             let candidate = &clock.files[clock.hand];
-            if candidate.is_closed() || !candidate.is_used.swap(false, Ordering::Relaxed) {
+            if candidate.is_closed() || !candidate.take_use() {
                 break;
             }
             clock.hand = (clock.hand + 1) % clock.files.len();

@@ -3,14 +3,14 @@
 //! The file is opened when first needed and may be let go while idle, so that a resting partition holds no descriptor; or be closed under
 //! the segment when too many are open.
 
-use crate::commit::UnsyncedWrite;
-use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::disk::{Disk, DiskFile, OpenFile, OpenMode};
 use crate::error::{DiskError, ReadError};
+use crate::file_names::path;
 use crate::index::{Index, OffsetEntry, TimeEntry};
-use crate::open_files::OpenFile;
+use crate::ticket::UnsyncedWrite;
 use base::{Offset, Timestamp};
 use record::{BATCH_OVERHEAD, BatchError, BatchHeader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Bytes read at a time while looking for a batch.
@@ -51,11 +51,6 @@ pub(crate) struct Segment {
     pub(crate) is_unflushed: bool,
     /// Whether there may be a `.txnindex` file: most logs know of no transaction, and no fetch need look.
     pub(crate) has_aborted: bool,
-}
-
-/// A file of the segment that begins at `base`.
-pub(crate) fn path(dir: &Path, base: Offset, suffix: &str) -> PathBuf {
-    dir.join(format!("{:020}.{suffix}", base.0))
 }
 
 impl Segment {

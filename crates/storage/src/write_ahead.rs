@@ -23,10 +23,10 @@ mod live;
 mod place;
 mod replay;
 
-use crate::commit::SyncTicket;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
-use base::{Offset, SeededRng, Uuid};
+use crate::ticket::{SyncTicket, WriteAheadKey};
+use base::{Offset, SeededRng};
 use block::{Control, SLOTS_AT, put_bytes, put_cut, put_follows, seal};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -51,16 +51,6 @@ const RESERVE_BYTES: u64 = 16 * ALIGN;
 const BUFFER_KEPT_BYTES: usize = 4 << 20;
 /// Up to so many segments are synced one by one.
 const FILES_MAX: usize = 8;
-
-/// Whose bytes: the folder in the log dir, and the id of the topic that it belongs to, since a folder's name may come back with
-/// another topic (R30).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WriteAheadKey {
-    /// The partition's folder.
-    pub folder: Arc<str>,
-    /// The topic, as `partition.metadata` in the folder says.
-    pub topic_id: Uuid,
-}
 
 /// The write-ahead file in use. Rounds come from the log dir's committer; retiring may run beside them.
 #[derive(Debug)]
@@ -396,7 +386,7 @@ impl WriteAhead {
             return self.disk.sync_filesystem(&self.root).map_err(DiskError::on("sync the file system of", &self.root));
         }
         for (folder, base) in segments {
-            let path = crate::segment::path(&self.root.join(&**folder), *base, "log");
+            let path = crate::file_names::path(&self.root.join(&**folder), *base, "log");
             match self.disk.open(&path, OpenMode::Read) {
                 Ok(file) => file.sync_data().map_err(DiskError::on("sync", &path))?,
                 // Deleted meanwhile: nobody misses its bytes.

@@ -1,9 +1,8 @@
 //! A consumer group becomes a classic one when its last member of the consumer protocol has gone (KIP-848, downgrade), and a classic one
 //! ends where a consumer group begins.
 
-use super::join::join_error;
 use super::rebalance::prepare_rebalance;
-use super::sync::sync_error;
+use super::refused::{join_error, sync_error};
 use super::{CONSUMER_PROTOCOL_TYPE, ClassicGroup, Member, State, Step};
 use crate::consumer::{self, ConsumerGroup};
 use crate::embedded;

@@ -2,6 +2,7 @@
 
 use super::member::{Member, protocols};
 use super::rebalance::{complete_join, prepare_rebalance, prepare_rebalance_or_complete_join, try_complete_join};
+use super::refused::{join_error, sync_error};
 use super::{ClassicGroup, State, Step};
 use crate::consumer;
 use crate::group_id::GroupId;
@@ -23,16 +24,6 @@ const MEMBER_ID_BYTES_MAX: usize = i16::MAX as usize;
 const UUID_BYTES: usize = 36;
 /// How long the first JoinGroup of a member may wait: it has no id to heartbeat with, ms.
 pub(super) const NEW_MEMBER_JOIN_TIMEOUT_MS: i32 = 5 * 60 * 1_000;
-
-/// The answer that carries an error.
-pub(crate) fn join_error(code: ErrorCode, member_id: &str) -> Reply {
-    Reply::Join(JoinGroupResponse {
-        error_code: code.code(),
-        member_id: Cow::Owned(member_id.to_owned()),
-        protocol_name: None,
-        ..JoinGroupResponse::default()
-    })
-}
 
 /// A join as the group sees it.
 pub(super) struct Join<'a> {
@@ -342,7 +333,7 @@ impl ClassicGroup {
             step.effects.reply(ticket, Ok(join_error(ErrorCode::FencedInstanceId, old)));
         }
         if let Some(ticket) = member.awaiting_sync.take() {
-            step.effects.reply(ticket, Ok(super::sync::sync_error(ErrorCode::FencedInstanceId)));
+            step.effects.reply(ticket, Ok(sync_error(ErrorCode::FencedInstanceId)));
         }
         if let Some(instance) = &member.instance_id {
             self.static_members.insert(instance.clone(), new.to_owned());

@@ -1,7 +1,6 @@
 //! From the first change to the next generation: waiting for members to join.
 
-use super::join::join_error;
-use super::sync::sync_error;
+use super::refused::{join_error, sync_error};
 use super::{ClassicGroup, JoinWait, State, Step};
 use crate::groups::Reply;
 use crate::journal::Owners;

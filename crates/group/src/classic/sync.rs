@@ -1,6 +1,7 @@
 //! SyncGroup and Heartbeat.
 
 use super::rebalance::prepare_rebalance;
+use super::refused::sync_error;
 use super::{ClassicGroup, State, Step};
 use crate::groups::{Groups, Reply, RequestContext};
 use crate::record::RECORD_BYTES_MAX;
@@ -13,11 +14,6 @@ use protocol::messages::sync_group_response::SyncGroupResponse;
 use rsm::Effects;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-
-/// The answer that carries an error.
-pub(crate) fn sync_error(code: ErrorCode) -> Reply {
-    Reply::Sync(SyncGroupResponse { error_code: code.code(), ..SyncGroupResponse::default() })
-}
 
 /// Answers a SyncGroup, now or when the leader has assigned.
 pub(crate) fn sync(

@@ -4,7 +4,7 @@
 
 use super::admit::{self, unknown_member};
 use super::heartbeat::{reconcile, replace, subscribe};
-use super::leave::{self, Going};
+use super::leave;
 use super::{ConsumerGroup, Member, MemberState, convert, target};
 use crate::assignor::TopicPartitions;
 use crate::classic::{CONSUMER_PROTOCOL_TYPE, join_error, sync_error};
@@ -87,7 +87,8 @@ fn admit_join<'a>(
         None => None,
     };
     let of_instance = instance.and_then(|instance| group.static_member(instance)).map(|(known, _)| known);
-    let is_downgrade = of_instance.is_some_and(|id| convert::is_downgrade(group, Going::Replaced(id), settings));
+    let is_downgrade =
+        of_instance.is_some_and(|id| convert::is_downgrade(group, convert::Going::Replaced(id), settings));
     let metadata = request.protocols.first().map_or(&[][..], |protocol| &protocol.metadata);
     let subscription = embedded::subscription(metadata).map_err(|_| refuse(ErrorCode::InconsistentGroupProtocol))?;
     Ok(Joining { protocols, subscription, replaces, is_downgrade })

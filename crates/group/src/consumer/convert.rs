@@ -1,7 +1,6 @@
 //! A classic group of consumers becomes a consumer group when a member joins by the consumer protocol (KIP-848, upgrade), and a consumer
 //! group a classic one again; group.consumer.migration.policy says which of both may happen.
 
-use super::leave::Going;
 use super::{ConsumerGroup, Member, MemberState, OwnedPartitions, TopicHashes, records};
 use crate::assignor::TopicPartitions;
 use crate::classic::ClassicGroup;
@@ -122,6 +121,15 @@ pub(super) fn classic_metadata<'a>(
         supported_protocols: protocols.collect(),
         ..ClassicMemberMetadata::default()
     }
+}
+
+/// Members that go from a group.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Going<'a> {
+    /// They leave or are fenced.
+    Out(&'a BTreeSet<String>),
+    /// A static member whose place a member of the classic protocol takes.
+    Replaced(&'a str),
 }
 
 /// Whether the group becomes a classic one when these members go: those who stay all speak the classic protocol. Of `Going::Replaced` the

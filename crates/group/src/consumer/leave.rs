@@ -63,15 +63,6 @@ fn leave_for_a_while(group: &mut ConsumerGroup, step: &mut Step<'_>, id: &str) {
     step.record(group, record);
 }
 
-/// Members that go from a group.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Going<'a> {
-    /// They leave or are fenced.
-    Out(&'a BTreeSet<String>),
-    /// A static member whose place a member of the classic protocol takes.
-    Replaced(&'a str),
-}
-
 /// Takes members out: their partitions are free, and the next epoch begins. When only members of the classic protocol stay, the group
 /// becomes a classic one.
 pub(super) fn remove(
@@ -88,7 +79,7 @@ pub(super) fn remove(
         return;
     }
     step.journal(why);
-    if convert::is_downgrade(group, Going::Out(gone), &settings) {
+    if convert::is_downgrade(group, convert::Going::Out(gone), &settings) {
         let why = "only members of the classic protocol stay: the group becomes a classic one".to_owned();
         match downgrade(groups, id, now, gone, Some(why), effects) {
             Ok(()) => return,

@@ -1,6 +1,5 @@
 //! The task that owns a channel's socket.
 
-use super::State;
 use crate::connection::input::{Input, Received};
 use crate::pool::NoPool;
 use crate::request_memory::Share;
@@ -8,7 +7,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -39,6 +38,13 @@ pub(super) enum Notify {
 struct Outbound {
     frame: Vec<u8>,
     written: Option<oneshot::Sender<()>>,
+}
+
+/// What the connection's task and its handles both see.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) ended: OnceLock<Arc<str>>,
+    pub(super) give_up: tokio::sync::Notify,
 }
 
 pub(super) struct Task {

@@ -1,6 +1,5 @@
 //! CreateTopics (KIP-4, KIP-195, KIP-525) and the automatic creation that Metadata asks for.
 
-use super::metadata::AutoCreated;
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
 use base::ErrorCode;
@@ -31,6 +30,12 @@ pub(crate) fn handle(broker: &Arc<Broker>, to: ReplyTo, request: CreateTopicsReq
         });
         to.later(&response)
     }))
+}
+
+/// What became of a topic that was to be made automatically.
+pub(crate) struct AutoCreated {
+    pub(crate) name: String,
+    pub(crate) code: ErrorCode,
 }
 
 /// Makes the topics that a Metadata request found missing, with the node's default partition count and replication factor.

@@ -2,7 +2,7 @@
 
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
-use crate::partition::{Isolation, Partition};
+use crate::partition::{FoundOffset, Isolation, Partition};
 use base::{ErrorCode, LeaderEpoch, Refusal, Timestamp};
 use net::Reply;
 use protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest};
@@ -63,20 +63,13 @@ fn named_twice<'a>(request: &'a ListOffsetsRequest<'_>) -> BTreeSet<(&'a str, i3
     all.filter(|named| !seen.insert(*named)).collect()
 }
 
-/// A place in the log; `None` when no record matches.
-pub(crate) struct Found {
-    pub(crate) timestamp: Timestamp,
-    pub(crate) offset: i64,
-    pub(crate) epoch: Option<LeaderEpoch>,
-}
-
 fn find(
     broker: &Broker,
     version: i16,
     topic: &str,
     wanted: &ListOffsetsPartition,
     isolation: Isolation,
-) -> Result<Option<Found>, Refusal> {
+) -> Result<Option<FoundOffset>, Refusal> {
     let since = match wanted.timestamp {
         special::MAX_TIMESTAMP => 7,
         special::EARLIEST_LOCAL => 8,
@@ -99,7 +92,7 @@ fn look_up(
     timestamp: i64,
     epoch: LeaderEpoch,
     isolation: Isolation,
-) -> Result<Option<Found>, Refusal> {
+) -> Result<Option<FoundOffset>, Refusal> {
     match timestamp {
         special::LATEST => partition.latest(epoch, isolation).map(Some),
         special::EARLIEST | special::EARLIEST_LOCAL => partition.earliest(epoch).map(Some),
@@ -107,7 +100,7 @@ fn look_up(
         // Nothing is tiered here yet, which Kafka says with offset -1 and epoch -1.
         special::LATEST_TIERED | special::EARLIEST_PENDING_UPLOAD => {
             partition.check_epoch(epoch)?;
-            Ok(Some(Found { timestamp: Timestamp::NONE, offset: -1, epoch: Some(LeaderEpoch::NONE) }))
+            Ok(Some(FoundOffset { timestamp: Timestamp::NONE, offset: -1, epoch: Some(LeaderEpoch::NONE) }))
         }
         time => partition.at_or_after(Timestamp(time), epoch, isolation),
     }
@@ -116,7 +109,7 @@ fn look_up(
 fn partition_answer(
     version: i16,
     partition_index: i32,
-    found: Result<Option<Found>, Refusal>,
+    found: Result<Option<FoundOffset>, Refusal>,
 ) -> ListOffsetsPartitionResponse {
     let blank = ListOffsetsPartitionResponse { partition_index, ..ListOffsetsPartitionResponse::default() };
     match found {

@@ -1,6 +1,7 @@
 //! Metadata: brokers, topics and partitions as this listener's clients should see them; makes missing topics when both the node
 //! and the client allow it.
 
+use super::create_topics::AutoCreated;
 use super::{CLUSTER_OPERATIONS, TOPIC_OPERATIONS};
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
@@ -103,12 +104,6 @@ fn missing_names(image: &MetadataImage, asked: &Asked) -> Vec<String> {
         Asked::Names(names) => names.iter().filter(|name| image.topics().by_name(name).is_none()).cloned().collect(),
         Asked::Everything | Asked::Ids(_) => Vec::new(),
     }
-}
-
-/// What became of a topic that was to be made automatically.
-pub(crate) struct AutoCreated {
-    pub(crate) name: String,
-    pub(crate) code: ErrorCode,
 }
 
 fn response(

@@ -3,10 +3,11 @@
 use super::StartError;
 use super::dirs::Dirs;
 use crate::background::ASSIGNED_AT_ONCE;
-use crate::broker::{Broker, LogDirHandle, NodeEndpoint};
+use crate::broker::{Broker, NodeEndpoint};
 use crate::cold_reads::ColdReads;
 use crate::coordinator::{GroupCoordinator, group_settings};
 use crate::environment::{Environment, Network};
+use crate::log_dir::LogDirHandle;
 use crate::partitions::{Ahead, Partitions};
 use crate::producer_ids::ProducerIds;
 use crate::quorum::{MetadataQuorum, Publisher};
@@ -78,6 +79,17 @@ pub(super) fn build(
     Ok(built)
 }
 
+/// Partitions fail with the log dir that they are in.
+fn fail_with_dirs(partitions: &Arc<Partitions>, handles: &[LogDirHandle]) {
+    for (at, handle) in handles.iter().enumerate() {
+        let partitions = Arc::downgrade(partitions);
+        handle.on_offline(move |error| {
+            let in_dir = partitions.upgrade().map(|partitions| partitions.in_dir(at)).unwrap_or_default();
+            in_dir.iter().for_each(|partition| partition.fail(error));
+        });
+    }
+}
+
 fn assemble(
     config: &Arc<NodeConfig>,
     environment: &Environment,
@@ -100,7 +112,7 @@ fn assemble(
         environment.left_out,
         SeededRng::new(rng.next_u64()),
     ));
-    dirs.handles.iter().for_each(|handle| handle.watch(&partitions));
+    fail_with_dirs(&partitions, &dirs.handles);
     let image = Arc::new(ArcSwap::from_pointee(MetadataImage::default()));
     let groups = GroupCoordinator::for_groups(
         NodeId(config.node_id),

@@ -1,8 +1,8 @@
 //! The log dirs of a starting node: locked, checked against each other, with what was found in them.
 
 use super::{StartError, without_logs};
-use crate::broker::LogDirHandle;
 use crate::environment::Environment;
+use crate::log_dir::LogDirHandle;
 use crate::partitions::{Folders, Found};
 use crate::quorum::{METADATA_DIR, METADATA_TOPIC};
 use base::{Offset, SeededRng, TopicPartition, Uuid};

@@ -9,10 +9,12 @@ use crate::background::Background;
 use crate::broker::Broker;
 use crate::committer::Round;
 use crate::environment::Environment;
+use crate::flush;
+use crate::partition::PartitionView;
 use crate::recovery::RecoveryProgress;
 use crate::service::NodeService;
 use crate::session::Session;
-use base::{Monotonic, Offset, TopicPartition, Uuid};
+use base::Monotonic;
 use config::NodeConfig;
 use net::{ClientSoftware, ConnContext, Peer, Reply, SendFile, Service, Warming};
 use std::net::SocketAddr;
@@ -37,27 +39,6 @@ pub struct SteppedNode {
 pub struct SteppedConnection {
     service: Rc<NodeService>,
     cx: ConnContext<Session>,
-}
-
-/// What a node knows of one of its partitions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionView {
-    /// Topic and index.
-    pub partition: TopicPartition,
-    /// The topic's id.
-    pub topic_id: Uuid,
-    /// The first offset that can be read.
-    pub log_start: Offset,
-    /// The end of what readers of transactions see.
-    pub last_stable: Offset,
-    /// The end of what readers see.
-    pub high_watermark: Offset,
-    /// The offset that the next record gets.
-    pub log_end: Offset,
-    /// Up to where the log is on disk.
-    pub recovery_point: Offset,
-    /// Whether its log dir has failed.
-    pub is_offline: bool,
 }
 
 impl SteppedNode {
@@ -129,14 +110,18 @@ impl SteppedNode {
     pub fn finish_commit(&mut self, dir: usize) {
         if let Some(round) = self.rounds[dir].take() {
             let handle = &self.broker.log_dirs[dir];
-            handle.committer.finish(round, &|error| handle.set_offline(dir, error));
+            handle.committer.finish(round, &|error| handle.set_offline(error));
         }
     }
 
     /// One turn of housekeeping, and of the flushers that it asks for something.
     pub fn housekeep(&mut self) {
         self.background.tick(self.broker.clock.monotonic(), self.broker.clock.wall());
-        self.broker.log_dirs.iter().enumerate().for_each(|(at, handle)| handle.flusher.step(&self.broker, at));
+        self.broker
+            .log_dirs
+            .iter()
+            .enumerate()
+            .for_each(|(at, handle)| handle.flusher.step(|wanted| flush::carry_out(&self.broker, at, wanted)));
     }
 
     /// One turn of the coordinators; says when the next one is due.

@@ -1,9 +1,7 @@
 //! Reading: batches by offset, offsets by time, ends of epochs.
 
 use super::{Isolation, Partition, State, offline};
-use crate::api::list_offsets::Found;
-use crate::node::PartitionView;
-use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Refusal, Timestamp, Uuid};
+use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Refusal, Timestamp, TopicPartition, Uuid};
 use storage::{ReadError, Slice, TxnEntry};
 
 /// What a fetch asks of a partition.
@@ -81,6 +79,34 @@ fn read_refusal(error: ReadError) -> Refusal {
     }
 }
 
+/// A place in the log; `None` when no record matches.
+pub(crate) struct FoundOffset {
+    pub(crate) timestamp: Timestamp,
+    pub(crate) offset: i64,
+    pub(crate) epoch: Option<LeaderEpoch>,
+}
+
+/// What a node knows of one of its partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionView {
+    /// Topic and index.
+    pub partition: TopicPartition,
+    /// The topic's id.
+    pub topic_id: Uuid,
+    /// The first offset that can be read.
+    pub log_start: Offset,
+    /// The end of what readers of transactions see.
+    pub last_stable: Offset,
+    /// The end of what readers see.
+    pub high_watermark: Offset,
+    /// The offset that the next record gets.
+    pub log_end: Offset,
+    /// Up to where the log is on disk.
+    pub recovery_point: Offset,
+    /// Whether its log dir has failed.
+    pub is_offline: bool,
+}
+
 impl Partition {
     /// Its offsets, as an onlooker sees them.
     pub(crate) fn view(&self, topic_id: Uuid) -> PartitionView {
@@ -148,26 +174,30 @@ impl Partition {
     }
 
     /// The end of what can be read.
-    pub(crate) fn latest(&self, epoch: LeaderEpoch, isolation: Isolation) -> Result<Found, Refusal> {
+    pub(crate) fn latest(&self, epoch: LeaderEpoch, isolation: Isolation) -> Result<FoundOffset, Refusal> {
         let state = self.state.lock();
         state.check(epoch)?;
         state.check_available(isolation)?;
         let (_, leader_epoch) = state.leader.leader();
-        Ok(Found { timestamp: Timestamp::NONE, offset: state.bound(isolation).0, epoch: Some(leader_epoch) })
+        Ok(FoundOffset { timestamp: Timestamp::NONE, offset: state.bound(isolation).0, epoch: Some(leader_epoch) })
     }
 
     /// The start of the log.
-    pub(crate) fn earliest(&self, epoch: LeaderEpoch) -> Result<Found, Refusal> {
+    pub(crate) fn earliest(&self, epoch: LeaderEpoch) -> Result<FoundOffset, Refusal> {
         let state = self.state.lock();
         state.check(epoch)?;
         let start = state.log.log_start();
         let first = state.log.epochs().entries().first();
         let epoch = first.filter(|entry| entry.start <= start).and_then(|_| state.log.epochs().epoch_of(start));
-        Ok(Found { timestamp: Timestamp::NONE, offset: start.0, epoch })
+        Ok(FoundOffset { timestamp: Timestamp::NONE, offset: start.0, epoch })
     }
 
     /// The record with the largest timestamp, if it can be read.
-    pub(crate) fn at_max_timestamp(&self, epoch: LeaderEpoch, isolation: Isolation) -> Result<Option<Found>, Refusal> {
+    pub(crate) fn at_max_timestamp(
+        &self,
+        epoch: LeaderEpoch,
+        isolation: Isolation,
+    ) -> Result<Option<FoundOffset>, Refusal> {
         let mut state = self.state.lock();
         state.check(epoch)?;
         let found = state.log.max_timestamp().map_err(read_refusal)?;
@@ -180,7 +210,7 @@ impl Partition {
         time: Timestamp,
         epoch: LeaderEpoch,
         isolation: Isolation,
-    ) -> Result<Option<Found>, Refusal> {
+    ) -> Result<Option<FoundOffset>, Refusal> {
         let mut state = self.state.lock();
         state.check(epoch)?;
         let found = state.log.offset_for_time(time).map_err(read_refusal)?;
@@ -216,9 +246,9 @@ fn readable(
     state: &State,
     isolation: Isolation,
     found: Option<storage::FoundTimestamp>,
-) -> Result<Option<Found>, Refusal> {
+) -> Result<Option<FoundOffset>, Refusal> {
     match found.filter(|found| found.offset < state.bound(isolation)) {
-        Some(found) => Ok(Some(Found {
+        Some(found) => Ok(Some(FoundOffset {
             timestamp: found.timestamp,
             offset: found.offset.0,
             epoch: Some(found.epoch).filter(|epoch| epoch.0 >= 0),

@@ -11,7 +11,7 @@
 //! it anew when no configured dir is offline, also if the dir that has it was taken out of log.dirs.
 
 use super::{Found, Missing, Partitions};
-use crate::broker::LogDirHandle;
+use crate::log_dir::LogDirHandle;
 use base::{TopicPartition, Uuid};
 use controller::{Assignment, VersionedRecord};
 use metadata::{MetadataImage, PartitionRegistration};

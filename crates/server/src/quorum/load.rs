@@ -46,23 +46,19 @@ pub(crate) struct Loaded {
     pub(crate) bootstrap: Vec<VersionedRecord>,
 }
 
-pub(super) fn malformed(path: PathBuf, what: impl std::fmt::Display) -> LogError {
-    LogError::Malformed { path, what: what.to_string() }
-}
-
 fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, LogError> {
     Ok(disk.read(path).map_err(DiskError::on("read", path))?)
 }
 
 fn read_snapshot(disk: &dyn Disk, path: &Path) -> Result<Option<SnapshotReader>, LogError> {
     let Some(bytes) = read_file(disk, path)? else { return Ok(None) };
-    SnapshotReader::read(&bytes).map(Some).map_err(|error| malformed(path.to_owned(), error))
+    SnapshotReader::read(&bytes).map(Some).map_err(|error| LogError::malformed(path, error))
 }
 
 fn frames(path: &Path, reader: &SnapshotReader) -> Result<Vec<VersionedRecord>, LogError> {
     let decode = |frame: &Vec<u8>| {
         let (record, version) =
-            MetadataRecord::decode_frame(frame).map_err(|error| malformed(path.to_owned(), error))?;
+            MetadataRecord::decode_frame(frame).map_err(|error| LogError::malformed(path, error))?;
         Ok((record.into_owned(), version))
     };
     reader.frames.iter().map(decode).collect()
@@ -129,7 +125,7 @@ pub(crate) fn load(
              files back from a copy",
             log.log_start()
         );
-        return Err(malformed(dir, what));
+        return Err(LogError::malformed(dir, what));
     }
     let mut replay = Replay { uncommitted: Vec::new(), voters: None };
     replay.run(&mut log, start, &mut controller, &dir)?;
@@ -209,21 +205,20 @@ impl Replay {
         let mut scratch = Vec::new();
         while at < log.log_end() {
             let end = log.log_end();
-            let slice = log.read(at, end, READ_BYTES, true).map_err(|error| malformed(dir.to_owned(), error))?;
+            let slice = log.read(at, end, READ_BYTES, true).map_err(|error| LogError::malformed(dir, error))?;
             let bytes = log.read_slice(&slice)?;
             let before = at;
             // The last batch of a slice may be cut off; it is read whole in the next round.
             for batch in Batches::new(&bytes).map_while(Result::ok) {
-                batch.verify_crc().map_err(|error| malformed(dir.to_owned(), error))?;
+                batch.verify_crc().map_err(|error| LogError::malformed(dir, error))?;
                 let records =
-                    batch.records(&mut scratch, DECOMPRESSED_MAX).map_err(|error| malformed(dir.to_owned(), error))?;
+                    batch.records(&mut scratch, DECOMPRESSED_MAX).map_err(|error| LogError::malformed(dir, error))?;
                 for record in records {
-                    let record = record.map_err(|error| malformed(dir.to_owned(), error))?;
+                    let record = record.map_err(|error| LogError::malformed(dir, error))?;
                     let value = record.value.unwrap_or_default();
                     if batch.header.is_control() {
                         if record.key.and_then(ControlType::from_key) == Some(ControlType::KRaftVoters) {
-                            self.voters =
-                                Some(Voters::decode(value).map_err(|error| malformed(dir.to_owned(), error))?);
+                            self.voters = Some(Voters::decode(value).map_err(|error| LogError::malformed(dir, error))?);
                         }
                         continue;
                     }
@@ -231,7 +226,7 @@ impl Replay {
                         continue;
                     }
                     let (decoded, _) =
-                        MetadataRecord::decode_frame(value).map_err(|error| malformed(dir.to_owned(), error))?;
+                        MetadataRecord::decode_frame(value).map_err(|error| LogError::malformed(dir, error))?;
                     let decoded = decoded.into_owned();
                     controller.apply(&decoded);
                     let provenance = Provenance {
@@ -244,7 +239,7 @@ impl Replay {
                 at = batch.header.next_offset();
             }
             if at == before {
-                return Err(malformed(dir.to_owned(), format!("no whole batch at offset {at}")));
+                return Err(LogError::malformed(dir, format!("no whole batch at offset {at}")));
             }
         }
         Ok(())
@@ -269,14 +264,14 @@ fn quorum_settings(
     };
     if members.is_empty() {
         let what = "there is no quorum: format with --standalone, or set controller.quorum.voters";
-        return Err(malformed(dir.to_owned(), what));
+        return Err(LogError::malformed(dir, what));
     }
     let is_only_me = members.len() == 1 && members.contains_key(&node);
     if !is_only_me {
         let ids: Vec<_> = members.keys().map(ToString::to_string).collect();
         let what =
             format!("the quorum's voters are {}: this version runs as the only voter, node {node}", ids.join(", "));
-        return Err(malformed(dir.to_owned(), what));
+        return Err(LogError::malformed(dir, what));
     }
     Ok(Settings {
         node,
@@ -308,7 +303,7 @@ fn election_state(
     let mut state = match read_file(disk, &path)? {
         Some(bytes) => {
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            ElectionState::from_json(&text).map_err(|error| malformed(path, error))?
+            ElectionState::from_json(&text).map_err(|error| LogError::malformed(path, error))?
         }
         None => ElectionState::unattached(Vec::new()),
     };

@@ -123,8 +123,7 @@ impl MetadataQuorum {
         let high_watermark = inner.quorum.high_watermark();
         let moved = inner.log.delete_records(offset, high_watermark);
         moved.expect("a snapshot holds what is committed");
-        let dropped =
-            inner.log.retain(now, high_watermark).map_err(|error| super::load::malformed(self.dir.clone(), error))?;
+        let dropped = inner.log.retain(now, high_watermark).map_err(|error| LogError::malformed(&self.dir, error))?;
         for path in dropped.map(|deletion| deletion.paths).unwrap_or_default() {
             self.disk.remove_file(&path).map_err(DiskError::on("remove", &path))?;
         }

@@ -3,8 +3,7 @@
 //! What [`Disk`] makes out of other calls goes through the wrapper's own, too, so that nothing gets past what it does otherwise: a segment
 //! is opened, and a file read whole or replaced, by the wrapper's `open`.
 
-use super::{Disk, DiskFile, DiskLock, Entry, OpenMode, Space, kept_open};
-use crate::open_files::OpenFile;
+use super::{Disk, DiskFile, DiskLock, Entry, OpenFile, OpenMode, Space, kept_open};
 use base::Timestamp;
 use std::fmt::Debug;
 use std::io;

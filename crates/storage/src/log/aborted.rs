@@ -4,7 +4,7 @@ use super::Log;
 use crate::TxnEntry;
 use crate::disk::OpenMode;
 use crate::error::DiskError;
-use crate::segment::path;
+use crate::file_names::path;
 use base::Offset;
 
 impl Log {

@@ -1,11 +1,13 @@
 //! Cutting a log: by whoever follows a leader, and by recovery.
 
-use super::open::{as_log_error, list};
+use super::files::list;
+use super::open::as_log_error;
 use super::{Log, corrupt};
 use crate::epochs::LeaderEpochs;
 use crate::error::{DiskError, LogError};
+use crate::file_names::path;
 use crate::producers::ProducerStates;
-use crate::segment::{Segment, path};
+use crate::segment::Segment;
 use base::Offset;
 use std::path::Path;
 use std::sync::Arc;

@@ -3,12 +3,13 @@
 //! A commit makes records durable, in their segment or in the log dir's write-ahead file, and no more than that. Indexes, producers'
 //! snapshots and the epochs' file are only written down by a flush, which is rare; until then recovery reads them back from the batches.
 
-use super::{Active, Log, offset_of_file};
-use crate::commit::{FlushTicket, SyncTicket, flush_files, flush_names};
+use super::{Active, Log};
+use crate::commit::{flush_files, flush_names};
 use crate::error::DiskError;
+use crate::file_names::{offset_of_file, path};
 use crate::producers::snapshot_name;
-use crate::segment::path;
-use crate::write_ahead::{WriteAhead, WriteAheadKey};
+use crate::ticket::{FlushTicket, SyncTicket, WriteAheadKey};
+use crate::write_ahead::WriteAhead;
 use base::{Offset, Uuid};
 use std::path::Path;
 use std::sync::Arc;

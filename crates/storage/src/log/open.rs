@@ -3,21 +3,19 @@
 //! A clean log is opened by its file names, sizes and last index entries: nothing is scanned but the last index interval. After a
 //! crash what lies above the recovery point is walked: see `recover`.
 
+use super::files::{Files, list};
 use super::recover::{Recovery, RecoveryWatch, Tally};
-use super::{Log, LogOptions, corrupt, offset_of_file};
+use super::{Log, LogOptions, corrupt};
 use crate::disk::Disk;
 use crate::epochs::LeaderEpochs;
 use crate::error::{DiskError, LogError, ReadError};
+use crate::file_names::path;
 use crate::index::{Index, OffsetEntry};
 use crate::producers::ProducerStates;
-use crate::segment::{Segment, path};
+use crate::segment::Segment;
 use base::{LeaderEpoch, Offset};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Suffixes of files that only an interrupted operation leaves. See also `swap`.
-const LEFTOVERS: &[&str] = &["deleted", "cleaned", "tmp"];
 
 impl Log {
     /// Makes the log of a new partition, beginning at offset 0.
@@ -226,55 +224,4 @@ pub(super) fn as_log_error(error: ReadError, log: &Path) -> LogError {
         ReadError::Disk(error) => error.into(),
         other => corrupt(log.to_owned(), 0, other),
     }
-}
-
-/// The files of a partition's folder: segments and indexes with their lengths.
-pub(super) struct Files {
-    pub(super) logs: BTreeMap<Offset, u64>,
-    pub(super) others: BTreeMap<(Offset, String), u64>,
-    has_epochs: bool,
-}
-
-impl Files {
-    /// The segments, with empty indexes.
-    fn segments(&self) -> Vec<Segment> {
-        let has_aborted = |base: Offset| self.others.contains_key(&(base, "txnindex".to_owned()));
-        let segment = |(base, size): (&Offset, &u64)| {
-            let mut segment = Segment::listed(*base, *size);
-            segment.has_aborted = has_aborted(*base);
-            segment
-        };
-        self.logs.iter().map(segment).collect()
-    }
-}
-
-pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Files, LogError> {
-    let mut files = Files { logs: BTreeMap::new(), others: BTreeMap::new(), has_epochs: false };
-    let len = |name: &str| {
-        let file = dir.join(name);
-        disk.file_len(&file).map_err(DiskError::on("measure", &file))
-    };
-    let mut names = disk.names(dir).map_err(DiskError::on("list", dir))?;
-    if super::swap::finish(disk, dir, &names)? {
-        names = disk.names(dir).map_err(DiskError::on("list", dir))?;
-    }
-    for (name, _) in names {
-        if LEFTOVERS.iter().any(|suffix| name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))) {
-            let file = dir.join(&name);
-            disk.remove_file(&file).map_err(DiskError::on("remove", &file))?;
-            continue;
-        }
-        files.has_epochs |= name == crate::epochs::FILE;
-        match offset_of_file(&name) {
-            Some((base, "log")) => {
-                files.logs.insert(base, len(&name)?);
-            }
-            Some((base, suffix)) => {
-                let len = if matches!(suffix, "index" | "timeindex") { len(&name)? } else { 0 };
-                files.others.insert((base, suffix.to_owned()), len);
-            }
-            None => {}
-        }
-    }
-    Ok(files)
 }

@@ -4,12 +4,13 @@
 //! names, if index, epochs and batch agree, else at the start of the segment. What it leaves is, to the byte, what a walk from the start
 //! would leave. It does not know how many logs are recovered at once, nor what time it is.
 
-use super::open::Files;
+use super::files::Files;
 use super::{Log, corrupt};
 use crate::disk::OpenMode;
 use crate::error::{DiskError, LogError, ReadError};
+use crate::file_names::path;
 use crate::index::{Index, OffsetEntry, TimeEntry};
-use crate::segment::{Segment, path};
+use crate::segment::Segment;
 use crate::sound::{BadBatch, Window};
 use base::{Offset, Timestamp};
 use record::BatchHeader;

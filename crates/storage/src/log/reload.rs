@@ -1,10 +1,11 @@
 //! The producers of a log that is opened: from the newest snapshot that can be trusted, and the batches after it.
 
 use super::Log;
-use super::open::{Files, as_log_error};
+use super::files::Files;
+use super::open::as_log_error;
 use crate::error::{DiskError, LogError};
+use crate::file_names::path;
 use crate::producers::ProducerStates;
-use crate::segment::path;
 use base::Offset;
 use std::sync::Arc;
 

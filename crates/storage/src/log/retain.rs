@@ -3,8 +3,9 @@
 
 use super::Log;
 use crate::error::{DiskError, ReadError};
+use crate::file_names::path;
 use crate::producers::snapshot_name;
-use crate::segment::{Segment, path};
+use crate::segment::Segment;
 use base::{ErrorCode, Offset, Refusal, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -4,9 +4,10 @@
 //! names, and then the `.swap` goes. So a `.cleaned` says that nothing counts yet, and a `.swap` without one that the new segment is whole, and
 //! may be the only copy. As Kafka's `LogLoader` does: the former are removed, the latter take their place.
 
-use super::{corrupt, offset_of_file};
+use super::corrupt;
 use crate::disk::{Disk, OpenMode};
 use crate::error::{DiskError, LogError};
+use crate::file_names::offset_of_file;
 use crate::sound::{BadBatch, Window};
 use base::Offset;
 use std::path::Path;

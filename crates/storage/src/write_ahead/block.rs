@@ -1,8 +1,8 @@
 //! The bytes of the write-ahead file: control slots, blocks and the records in them.
 
-use super::{ALIGN, WriteAheadKey};
-use crate::commit::UnsyncedWrite;
+use super::ALIGN;
 use crate::disk::DiskFile;
+use crate::ticket::{UnsyncedWrite, WriteAheadKey};
 use base::{Offset, Uuid};
 use record::crc32c;
 use std::io;

@@ -7,8 +7,9 @@
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{DiskError, LogError, ReadError};
+use crate::file_names::path;
 use crate::index::{Index, OffsetEntry};
-use crate::segment::{Segment, path};
+use crate::segment::Segment;
 use crate::sound::{BadBatch, Window};
 use base::Offset;
 use record::BatchHeader;

@@ -125,7 +125,7 @@ fn put_back(
     let names = disk.list(folder).map_err(DiskError::on("list", folder))?;
     let bases: Vec<Offset> = names
         .iter()
-        .filter_map(|entry| crate::log::offset_of_file(&entry.name).filter(|(_, suffix)| *suffix == "log"))
+        .filter_map(|entry| crate::file_names::offset_of_file(&entry.name).filter(|(_, suffix)| *suffix == "log"))
         .map(|(base, _)| base)
         .collect();
     for (base, writes) in segments {
@@ -136,7 +136,7 @@ fn put_back(
             match placed? {
                 Placed::Written(bytes) => replayed.bytes += bytes,
                 Placed::Refused(why) => {
-                    let log = crate::segment::path(folder, *base, "log");
+                    let log = crate::file_names::path(folder, *base, "log");
                     replayed.passed_by.push(format!("{}: {why}", log.display()));
                     break;
                 }

@@ -142,7 +142,7 @@ fn indexes_that_recovery_wrote_are_synced_before_the_recovery_point_makes_them_t
         let after = disk.crash();
         for base in &bases[..bases.len() - 1] {
             for suffix in ["index", "timeindex"] {
-                let file = crate::segment::path(Path::new(DIR), *base, suffix);
+                let file = crate::file_names::path(Path::new(DIR), *base, suffix);
                 assert_eq!(after.read(&file).unwrap(), disk.read(&file).unwrap(), "{}", file.display());
             }
         }
