@@ -7,6 +7,7 @@ mod docs;
 mod group;
 mod group_bounds;
 mod list;
+mod listeners;
 mod node;
 mod node_config;
 mod properties;
@@ -19,9 +20,8 @@ mod topic_config;
 pub use describe::{ConfigEntry, ConfigSource, Overrides, Synonym, describe_broker, describe_group, describe_topic};
 pub use docs::documentation;
 pub use list::words;
-pub use node_config::{
-    Endpoint, Listener, NodeConfig, QuorumVoter, Roles, SecurityProtocol, Startup, Warning, broker_rows,
-};
+pub use listeners::{Endpoint, Listener, SecurityProtocol};
+pub use node_config::{NodeConfig, QuorumVoter, Roles, Startup, Warning, broker_rows};
 pub use properties::Properties;
 pub use row::{Honoured, Kind, Row, Update};
 pub use rules::consumer_assignor_names;

@@ -1,6 +1,7 @@
 //! A node's configuration, typed: what `server.properties` says, checked as a whole.
 
-use crate::list::words;
+use crate::list::{has_gap, words};
+use crate::listeners::{Endpoint, Listener, listeners};
 use crate::properties::Properties;
 use crate::row::{Honoured, Row};
 use crate::{group_bounds, node_row, node_rows};
@@ -10,66 +11,6 @@ use std::path::PathBuf;
 /// Something that the operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning(pub String);
-
-/// How a listener's connections are protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SecurityProtocol {
-    /// Not at all.
-    Plaintext,
-    /// TLS.
-    Ssl,
-    /// SASL without encryption.
-    SaslPlaintext,
-    /// SASL over TLS.
-    SaslSsl,
-}
-
-impl SecurityProtocol {
-    fn parse(name: &str) -> Option<SecurityProtocol> {
-        Some(match name.to_ascii_uppercase().as_str() {
-            "PLAINTEXT" => SecurityProtocol::Plaintext,
-            "SSL" => SecurityProtocol::Ssl,
-            "SASL_PLAINTEXT" => SecurityProtocol::SaslPlaintext,
-            "SASL_SSL" => SecurityProtocol::SaslSsl,
-            _ => return None,
-        })
-    }
-
-    /// Its number in registrations.
-    #[must_use]
-    pub const fn id(self) -> i16 {
-        match self {
-            SecurityProtocol::Plaintext => 0,
-            SecurityProtocol::Ssl => 1,
-            SecurityProtocol::SaslPlaintext => 2,
-            SecurityProtocol::SaslSsl => 3,
-        }
-    }
-}
-
-/// Where a listener listens, or is to be reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Host name or address; empty for all addresses.
-    pub host: String,
-    /// Port; 0 for any.
-    pub port: u16,
-}
-
-/// A listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// Its name, upper case.
-    pub name: String,
-    /// Where it listens.
-    pub bind: Endpoint,
-    /// Where clients are told to connect to.
-    pub advertised: Endpoint,
-    /// How it is protected.
-    pub protocol: SecurityProtocol,
-    /// Whether it is named in controller.listener.names.
-    pub is_controller: bool,
-}
 
 /// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,16 +178,17 @@ fn check_one(key: &str, value: &str, errors: &mut Vec<String>, warnings: &mut Ve
     }
 }
 
-struct Values<'a> {
+/// What was set, over the defaults.
+pub(crate) struct Values<'a> {
     set: &'a BTreeMap<String, String>,
 }
 
 impl<'a> Values<'a> {
-    fn text(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         self.set.get(name).map(String::as_str).or_else(|| node_row(name)?.default)
     }
 
-    fn given(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn given(&self, name: &str) -> Option<&'a str> {
         self.set.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
@@ -263,11 +205,7 @@ impl<'a> Values<'a> {
 fn read(values: &Values<'_>) -> Result<NodeConfig, Vec<String>> {
     let mut errors = Vec::new();
     let roles = roles(values, &mut errors);
-    let node_id = values.given("node.id").or_else(|| values.given("broker.id"));
-    let node_id = node_id.and_then(|id| id.parse::<i32>().ok()).filter(|id| *id >= 0).unwrap_or_else(|| {
-        errors.push("node.id is missing or not a number of 0 or more: give this node its id".into());
-        0
-    });
+    let node_id = node_id(values, &mut errors);
     let listeners = listeners(values, roles, &mut errors);
     let quorum_voters = voters(values, &mut errors);
     if values.given("controller.quorum.voters").is_none_or(|text| words(text).next().is_none())
@@ -279,6 +217,8 @@ fn read(values: &Values<'_>) -> Result<NodeConfig, Vec<String>> {
     let log_dirs: Vec<PathBuf> = words(dirs).map(PathBuf::from).collect();
     if log_dirs.is_empty() {
         errors.push("log.dirs names no folder: say where data is to be kept".into());
+    } else if has_gap(dirs) {
+        errors.push("log.dirs has an empty name between its commas: take it out".into());
     }
     if roles.controller && !quorum_voters.is_empty() && !quorum_voters.iter().any(|voter| voter.node_id == node_id) {
         errors.push(format!("controller.quorum.voters has no voter {node_id}, and this node is a controller: add it"));
@@ -325,6 +265,20 @@ fn read(values: &Values<'_>) -> Result<NodeConfig, Vec<String>> {
     })
 }
 
+fn node_id(values: &Values<'_>, errors: &mut Vec<String>) -> i32 {
+    let (newer, older) = (values.given("node.id"), values.given("broker.id"));
+    if let (Some(newer), Some(older)) = (newer, older)
+        && newer != older
+    {
+        errors.push(format!("broker.id is {older} and node.id is {newer}: leave broker.id out, it is the older name"));
+    }
+    let id = newer.or(older).and_then(|id| id.parse::<i32>().ok()).filter(|id| *id >= 0);
+    id.unwrap_or_else(|| {
+        errors.push("node.id is missing or not a number of 0 or more: give this node its id".into());
+        0
+    })
+}
+
 fn roles(values: &Values<'_>, errors: &mut Vec<String>) -> Roles {
     let named: Vec<_> = words(values.given("process.roles").unwrap_or_default()).collect();
     let roles = Roles { broker: named.contains(&"broker"), controller: named.contains(&"controller") };
@@ -334,66 +288,6 @@ fn roles(values: &Values<'_>, errors: &mut Vec<String>) -> Roles {
         errors.push("process.roles must be broker,controller: this version runs a single, combined node only".into());
     }
     roles
-}
-
-/// `NAME://host:port`, with the name in upper case.
-fn endpoint(text: &str) -> Result<(String, Endpoint), String> {
-    let wrong = || format!("`{text}` is not a listener: NAME://HOST:PORT is expected");
-    let (name, address) = text.split_once("://").ok_or_else(wrong)?;
-    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
-    let port = port.parse().map_err(|_| wrong())?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Ok((name.to_ascii_uppercase(), Endpoint { host: host.to_owned(), port }))
-}
-
-fn endpoints(list: &str, errors: &mut Vec<String>) -> Vec<(String, Endpoint)> {
-    let parsed = words(list).map(endpoint);
-    parsed.filter_map(|parsed| parsed.map_err(|why| errors.push(why)).ok()).collect()
-}
-
-fn listeners(values: &Values<'_>, roles: Roles, errors: &mut Vec<String>) -> Vec<Listener> {
-    let binds = endpoints(values.text("listeners").unwrap_or_default(), errors);
-    let advertised = endpoints(values.given("advertised.listeners").unwrap_or_default(), errors);
-    let controllers: Vec<String> =
-        words(values.given("controller.listener.names").unwrap_or_default()).map(str::to_ascii_uppercase).collect();
-    if roles.controller && controllers.is_empty() {
-        errors.push("controller.listener.names is missing: name the listener that controllers use".into());
-    }
-    let map: BTreeMap<String, &str> = words(values.text("listener.security.protocol.map").unwrap_or_default())
-        .filter_map(|pair| pair.split_once(':'))
-        .map(|(name, protocol)| (name.trim().to_ascii_uppercase(), protocol.trim()))
-        .collect();
-    let map_is_default = values.given("listener.security.protocol.map").is_none();
-    let mut listeners: Vec<Listener> = Vec::new();
-    for (name, bind) in binds {
-        let is_controller = controllers.contains(&name);
-        // Without a map of its own, Kafka takes a controller listener for PLAINTEXT.
-        let protocol = map.get(&name).copied().or((map_is_default && is_controller).then_some("PLAINTEXT"));
-        let Some(protocol) = protocol.and_then(SecurityProtocol::parse) else {
-            errors.push(format!("listener {name} has no security protocol in listener.security.protocol.map"));
-            continue;
-        };
-        if protocol != SecurityProtocol::Plaintext {
-            errors.push(format!(
-                "listener {name} is to be protected by TLS or SASL, which this version does not serve yet"
-            ));
-        }
-        if listeners.iter().any(|known| known.name == name) {
-            errors.push(format!("listener {name} is named twice"));
-        }
-        let told = advertised.iter().find(|(other, _)| *other == name).map(|(_, endpoint)| endpoint.clone());
-        let advertised = told.unwrap_or_else(|| bind.clone());
-        listeners.push(Listener { name, bind, advertised, protocol, is_controller });
-    }
-    for (name, _) in &advertised {
-        if !listeners.iter().any(|listener| listener.name == *name) && !controllers.contains(name) {
-            errors.push(format!("advertised.listeners names {name}, which is not in listeners"));
-        }
-    }
-    if roles.broker && !listeners.iter().any(|listener| !listener.is_controller) {
-        errors.push("listeners names no listener for clients".into());
-    }
-    listeners
 }
 
 fn voters(values: &Values<'_>, errors: &mut Vec<String>) -> Vec<QuorumVoter> {

@@ -81,6 +81,50 @@ fn wrong_values_are_named() {
     }
 }
 
+/// The node would advertise, or be, something that is not what its file says: Kafka does not start with any of these either.
+#[test]
+fn listeners_and_ids_that_contradict_each_other_refuse_a_start() {
+    let map = "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,B:PLAINTEXT,CONTROLLER:PLAINTEXT";
+    for (lines, word) in [
+        ("listeners=PLAINTEXT://0.0.0.0:9092,CONTROLLER://:9093\nadvertised.listeners=", "0.0.0.0"),
+        ("advertised.listeners=PLAINTEXT://0.0.0.0:9092", "0.0.0.0"),
+        (
+            "inter.broker.listener.name=\nadvertised.listeners=CONTROLLER://localhost:9093",
+            "advertised.listeners names no listener for clients",
+        ),
+        (
+            &*format!(
+                "{map}\nlisteners=PLAINTEXT://127.0.0.1:9092,B://127.0.0.1:9092,CONTROLLER://:9093\nadvertised.listeners="
+            ),
+            "port 9092",
+        ),
+        ("inter.broker.listener.name=NOPE", "inter.broker.listener.name"),
+        ("inter.broker.listener.name=CONTROLLER", "inter.broker.listener.name"),
+        ("security.inter.broker.protocol=SASL_SSL", "security.inter.broker.protocol"),
+        ("inter.broker.listener.name=\nsecurity.inter.broker.protocol=SASL_SSL", "security.inter.broker.protocol"),
+        ("controller.listener.names=CTL", "controller.listener.names"),
+        ("broker.id=7", "broker.id"),
+        ("broker.id=-1", "broker.id"),
+        ("log.dirs=/a,,/b", "log.dirs"),
+    ] {
+        let errors = read(lines).unwrap_err();
+        assert_eq!(errors.len(), 1, "{lines}: {errors:?}");
+        assert!(errors[0].contains(word), "{lines}: {errors:?}");
+    }
+    for fits in [
+        "broker.id=1",
+        "controller.quorum.voters=1@localhost:9093",
+        "inter.broker.listener.name=plaintext",
+        "inter.broker.listener.name=\nsecurity.inter.broker.protocol=PLAINTEXT",
+        "listeners=PLAINTEXT://:0,CONTROLLER://:0",
+        &*format!(
+            "{map}\nlisteners=PLAINTEXT://127.0.0.1:9092,B://[::1]:9092,CONTROLLER://:9093\nadvertised.listeners="
+        ),
+    ] {
+        assert!(read(fits).is_ok(), "{fits}: {:?}", read(fits));
+    }
+}
+
 #[test]
 fn configs_of_groups_that_contradict_each_other_refuse_a_start() {
     for (lines, word) in [

@@ -86,7 +86,15 @@ fn set_addresses(properties: &mut Properties, host: &str, port: u16) {
     let controller_port = if port == 0 { 0 } else { port.checked_add(1).unwrap_or(port - 1) };
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     properties.set("listeners", format!("PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{controller_port}"));
+    if is_every_address(&host) {
+        // No client can go to "every address": it is told this machine's name, as for an empty host.
+        properties.set("advertised.listeners", format!("PLAINTEXT://:{port}"));
+    }
     properties.set("controller.quorum.bootstrap.servers", format!("127.0.0.1:{controller_port}"));
+}
+
+fn is_every_address(host: &str) -> bool {
+    matches!(host, "0.0.0.0" | "[::]")
 }
 
 /// Replaces where clients connect to. With a configuration of its own, the node keeps its other listeners.
@@ -110,7 +118,9 @@ pub(crate) fn set_listen(properties: &mut Properties, listen: &str) -> Result<()
     let mut all = vec![format!("PLAINTEXT://{listen}")];
     all.extend(controllers.into_iter().map(str::to_owned));
     properties.set("listeners", all.join(","));
-    properties.set("advertised.listeners", "");
+    let every = is_every_address(listen.rsplit_once(':').map_or("", |(host, _)| host));
+    properties.set("inter.broker.listener.name", "");
+    properties.set("advertised.listeners", if every { format!("PLAINTEXT://:{port}") } else { String::new() });
     Ok(())
 }
 
@@ -128,36 +138,58 @@ pub(crate) fn start(config: NodeConfig) -> Result<Node, Failure> {
 /// Says that the node is ready, and serves until it is told to stop or cannot go on.
 pub(crate) fn serve(node: Node) -> Result<(), Failure> {
     let bound: SocketAddr = node.bound();
-    let failed = wait_for_the_end(&node, || line(format_args!("ready {bound}")))?;
+    let ended = wait_for_the_end(&node, || say_ready(bound));
     tracing::info!("stopping");
     let stopped = node.shutdown();
-    match (failed, stopped) {
-        (Some(why), _) => Err(Failure::said(why)),
-        (None, Err(error)) => Err(Failure::said(format!("the node did not stop cleanly: {error}"))),
-        (None, Ok(())) => Ok(()),
+    match (ended, stopped) {
+        (Err(failure), _) => Err(failure),
+        (Ok(Some(why)), _) => Err(Failure::said(why)),
+        (Ok(None), Err(error)) => Err(Failure::said(format!("the node did not stop cleanly: {error}"))),
+        (Ok(None), Ok(())) => Ok(()),
     }
 }
 
-/// Waits for SIGTERM or SIGINT, or for the node to fail; returns why it did. `ready` is called once a signal would be heard, so that
+/// The one line on stdout. A node whose starter does not read it has clients all the same.
+fn say_ready(bound: SocketAddr) -> Result<(), Failure> {
+    match line(format_args!("ready {bound}")) {
+        Err(Failure::ReaderGone) => {
+            tracing::warn!(%bound, "ready, and nobody reads the standard output");
+            Ok(())
+        }
+        said => said,
+    }
+}
+
+/// Waits for a signal to end, or for the node to fail; returns why it did. `ready` is called once a signal would be heard, so that
 /// whoever reads of it may stop the node at once.
 fn wait_for_the_end(node: &Node, ready: impl FnOnce() -> Result<(), Failure>) -> Result<Option<String>, Failure> {
+    let failed = async {
+        ready()?;
+        loop {
+            tokio::time::sleep(HEALTH_CHECK).await;
+            if let Some(why) = node.failed() {
+                return Ok::<_, Failure>(why);
+            }
+        }
+    };
+    on_a_signal_or(failed)?.transpose()
+}
+
+/// What `job` comes to; `None` when a signal to end came first: SIGTERM, SIGINT, or SIGHUP of a terminal that is closed, as for Kafka.
+/// `job` begins when signals are heard.
+pub(crate) fn on_a_signal_or<T>(job: impl Future<Output = T>) -> Result<Option<T>, Failure> {
     let cannot = |error: std::io::Error| Failure::said(format!("cannot wait for signals: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     runtime.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-        ready()?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(None),
-                _ = interrupt.recv() => return Ok(None),
-                () = tokio::time::sleep(HEALTH_CHECK) => {
-                    if let Some(why) = node.failed() {
-                        return Ok(Some(why));
-                    }
-                }
-            }
+        let mut hangup = signal(SignalKind::hangup()).map_err(cannot)?;
+        tokio::select! {
+            _ = terminate.recv() => Ok(None),
+            _ = interrupt.recv() => Ok(None),
+            _ = hangup.recv() => Ok(None),
+            done = job => Ok(Some(done)),
         }
     })
 }
@@ -176,6 +208,22 @@ mod tests {
         set_listen(&mut properties, "[::1]:0").expect("an address");
         assert_eq!(properties.get("listeners"), Some("PLAINTEXT://[::1]:0,CONTROLLER://127.0.0.1:0"));
         assert!(set_listen(&mut properties, "nonsense").is_err());
+    }
+
+    #[test]
+    fn clients_are_not_told_to_go_to_every_address() {
+        let of_its_own = "process.roles=broker,controller\nnode.id=1\nlisteners=PLAINTEXT://a:1,CONTROLLER://b:2\n\
+                          controller.listener.names=CONTROLLER\ncontroller.quorum.bootstrap.servers=b:2\n";
+        for mut properties in [single_node(), Properties::parse(of_its_own)] {
+            for (listen, bind) in [("0.0.0.0:7000", "0.0.0.0"), ("[::]:7000", "::")] {
+                set_listen(&mut properties, listen).expect("an address");
+                let config = check_config(&properties, "test", |_| {}).expect("a configuration");
+                let listener = config.listener("PLAINTEXT").expect("a listener");
+                assert_eq!((&*listener.bind.host, listener.bind.port), (bind, 7000));
+                // An empty host stands for the name of the machine.
+                assert_eq!((&*listener.advertised.host, listener.advertised.port), ("", 7000));
+            }
+        }
     }
 
     #[test]
