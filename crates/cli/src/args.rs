@@ -54,11 +54,16 @@ pub(crate) struct Connection {
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     pub(crate) output: Format,
     /// Give up after this many seconds
-    #[arg(long, default_value_t = 30, value_name = "SECONDS", global = true)]
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", global = true, value_parser = seconds())]
     pub(crate) timeout: u64,
     /// Say more on stderr: -v retries, -vv everything
     #[arg(long, short, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
+}
+
+/// At most a year: what is longer overflows a deadline.
+fn seconds() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=366 * 24 * 60 * 60)
 }
 
 /// How results are printed.

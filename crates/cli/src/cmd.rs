@@ -46,7 +46,7 @@ fn client_command(verbose: u8, command: impl Future<Output = Result<(), Failure>
 
 /// Connects as the arguments say.
 pub(crate) async fn connect(connection: &Connection) -> Result<Client, Failure> {
-    let timeout = Duration::from_secs(connection.timeout.max(1));
+    let timeout = Duration::from_secs(connection.timeout);
     let channel = net::ChannelOptions {
         client_id: "thalweg-cli".to_owned(),
         connect_timeout: timeout.min(Duration::from_secs(10)),

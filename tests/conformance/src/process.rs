@@ -3,7 +3,8 @@
 //! A process that outlives its owner is killed, by its id and never by name.
 
 use crate::fault::{During, Fault, fail};
-use rustix::process::{Pid, Signal, kill_process};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -243,8 +244,13 @@ impl Running {
     }
 
     /// SIGTERM, then its exit status; one that does not end in time is killed and a failure.
-    pub fn terminate(mut self, deadline: Duration) -> Result<ExitStatus, Fault> {
-        self.ask_to_end()?;
+    pub fn terminate(self, deadline: Duration) -> Result<ExitStatus, Fault> {
+        self.end_by(Signal::TERM, deadline)
+    }
+
+    /// As [`Running::terminate`], by another signal.
+    pub fn end_by(mut self, which: Signal, deadline: Duration) -> Result<ExitStatus, Fault> {
+        signal(self.child.id(), which)?;
         self.await_end(deadline)?;
         self.child.wait().during("waiting for the end")
     }

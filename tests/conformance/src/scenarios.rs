@@ -97,6 +97,8 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("our_commands_work_against_kafka", commands::against_kafka),
     ("our_commands_work_against_the_node", commands::against_the_node),
     ("demo_verifies_what_it_streams", commands::demo),
+    ("a_signal_ends_a_demo_and_its_folder", commands::demo_is_stopped),
+    ("each_signal_to_end_is_a_clean_stop", commands::signals),
     ("pipelined_requests_are_answered_in_order", attacks::frames::pipelining),
     ("metrics_and_health_over_http", observe::metrics_and_health),
     ("metrics_follow_groups", observe::metrics_of_groups),

@@ -51,6 +51,9 @@ pub(crate) struct Produce {
     /// How long a batch waits for more, in milliseconds
     #[arg(long, default_value_t = 5, value_name = "MS")]
     linger: u64,
+    /// Bytes of the largest record, key and headers included; the topic's max.message.bytes is the broker's own limit
+    #[arg(long, default_value_t = 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=256 << 20))]
+    max_request_size: u32,
     /// An empty value becomes a tombstone (with --key-separator)
     #[arg(long)]
     tombstones: bool,
@@ -80,6 +83,8 @@ pub(crate) async fn run(command: Produce) -> Result<(), Failure> {
     if separator.as_ref().is_some_and(String::is_empty) {
         return Err(Failure::said("the key separator is empty"));
     }
+    let compression = Compression { codec: command.compression, level: command.compression_level };
+    check_level(compression)?;
     let client = super::connect(&command.connection).await?;
     let options = ProducerOptions {
         acks: match command.acks {
@@ -89,8 +94,9 @@ pub(crate) async fn run(command: Produce) -> Result<(), Failure> {
         },
         linger: Duration::from_millis(command.linger),
         batch_bytes: command.batch_size.max(1),
-        compression: Compression { codec: command.compression, level: command.compression_level },
-        request_bytes_max: 1024 * 1024,
+        compression,
+        request_bytes_max: command.max_request_size as usize,
+        delivery_timeout: Duration::from_secs(command.connection.timeout),
         ..ProducerOptions::default()
     };
     let producer = Producer::new(client, options).await?;
@@ -109,6 +115,16 @@ pub(crate) async fn run(command: Produce) -> Result<(), Failure> {
         output::json(&json!({"topic": command.topic, "records": progress.records, "bytes": progress.bytes}))?;
     }
     Ok(())
+}
+
+/// The levels that a topic's config of the codec takes.
+fn check_level(compression: Compression) -> Result<(), Failure> {
+    let Some(level) = compression.level else { return Ok(()) };
+    let name = compression.codec.name();
+    let row = config::topic_row(&format!("compression.{name}.level"));
+    let row =
+        row.ok_or_else(|| Failure::said(format!("compression {name} has no levels: leave --compression-level out")))?;
+    row.check(&level.to_string()).map_err(Failure::said)
 }
 
 struct Lines<'a> {
@@ -248,6 +264,15 @@ mod tests {
             assert!(others.iter().all(|block| block.ends_with(b"\n")));
             assert_eq!(*last, b"last without an end");
         }
+    }
+
+    #[test]
+    fn a_level_that_its_codec_does_not_have_is_refused() {
+        let check = |codec, level| check_level(Compression { codec, level: Some(level) }).is_ok();
+        assert!(check(Codec::Gzip, 9) && check(Codec::Lz4, 17) && check(Codec::Zstd, -5) && check(Codec::Zstd, 22));
+        assert!(!check(Codec::Gzip, 77) && !check(Codec::Lz4, 0) && !check(Codec::Zstd, 23));
+        assert!(!check(Codec::None, 1) && !check(Codec::Snappy, 1), "there is no level to have");
+        assert!(check_level(Compression { codec: Codec::Snappy, level: None }).is_ok());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::group_commands;
 use conformance::fault::{During, Fault, ensure};
 use conformance::node::Kind;
 use conformance::peers;
-use conformance::process::{CLIENT_DEADLINE, Said, run, run_any};
+use conformance::process::{CLIENT_DEADLINE, Running, Said, Signal, now, run, run_any};
 use conformance::rig::Scene;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -110,6 +110,43 @@ pub(super) fn demo(scene: &Scene<'_>) -> Result<(), Fault> {
     let count = verified(&said);
     scene.figure(&said.lines().rev().take(3).collect::<Vec<_>>().join("; "));
     ensure(count >= 1_000_000, || format!("no `verified N records` of a million in: {said}"))
+}
+
+/// Ctrl-C in the middle of a demo: one sentence, and nothing of it stays.
+pub(super) fn demo_is_stopped(scene: &Scene<'_>) -> Result<(), Fault> {
+    let program = program(scene)?;
+    let folder = scene.path("tmp");
+    std::fs::create_dir(&folder).during(folder.display())?;
+    let mut command = Command::new(program);
+    command.args(["demo", "--once", "--records", "100000000"]).env("TMPDIR", &folder);
+    let demo = Running::start(&mut command, &scene.path("demo.log"))?;
+    let streams = || Some(std::fs::read_dir(&folder).ok()?.next()?.ok()?.path().join("rides-0").exists());
+    let until = now() + CLIENT_DEADLINE;
+    while streams() != Some(true) {
+        ensure(now() < until && !demo.has_ended(), || format!("the demo makes no topic; it said: {}", demo.said()))?;
+        std::thread::yield_now();
+    }
+    let status = demo.end_by(Signal::INT, CLIENT_DEADLINE)?;
+    ensure(status.code() == Some(1), || format!("the demo's end by a signal: {status}"))?;
+    let left = std::fs::read_dir(&folder).during(folder.display())?.count();
+    ensure(left == 0, || format!("{left} folders are left in {}", folder.display()))
+}
+
+/// Whatever asks the node to end leaves a data dir that needs no recovery; SIGHUP comes from a terminal that is closed.
+pub(super) fn signals(scene: &Scene<'_>) -> Result<(), Fault> {
+    let program = program(scene)?;
+    for (number, signal) in [Signal::TERM, Signal::INT, Signal::HUP].into_iter().enumerate() {
+        let data = scene.path(&format!("data-{number}"));
+        let mut command = Command::new(&program);
+        command.args(["server", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
+        let node = Running::start(&mut command, &scene.path("node.log"))?;
+        node.await_line(CLIENT_DEADLINE, |line| line.starts_with("ready ").then_some(()))?;
+        let status = node.end_by(signal, CLIENT_DEADLINE)?;
+        ensure(status.success(), || format!("the end by {signal:?}: {status}"))?;
+        let marker = data.join(".kafka_cleanshutdown");
+        ensure(marker.exists(), || format!("after {signal:?} there is no {}", marker.display()))?;
+    }
+    Ok(())
 }
 
 /// N of `verified N records`, with or without separators between thousands; 0 when it is not said.
