@@ -13,6 +13,7 @@ pub(crate) mod topic;
 use crate::args::{Args, Command, Connection};
 use crate::output::Failure;
 use client::{Client, ClientOptions};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tokio::time::Duration;
 
@@ -38,7 +39,8 @@ fn client_command(verbose: u8, command: impl Future<Output = Result<(), Failure>
         1 => "debug,mio=warn",
         _ => "trace",
     };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(level).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(level).init();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::said(format!("cannot start: {error}")))?;
     runtime.block_on(command).map(|()| ExitCode::SUCCESS)

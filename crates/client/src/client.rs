@@ -123,6 +123,22 @@ impl Client {
         Ok(channel)
     }
 
+    /// A connection to a broker that a user names: one that the cluster does not have is told at once.
+    ///
+    /// # Errors
+    /// When there is no such broker or it cannot be reached.
+    pub(crate) async fn named_broker(&self, node: i32) -> Result<Channel, Error> {
+        if !self.metadata().brokers.contains_key(&node) {
+            self.refresh(Some(&[]), false).await?;
+        }
+        let metadata = self.metadata();
+        if !metadata.brokers.contains_key(&node) {
+            let known: Vec<String> = metadata.brokers.keys().map(i32::to_string).collect();
+            return Err(Error::Invalid(format!("there is no broker {node}: the cluster has {}", known.join(", "))));
+        }
+        self.channel(Lane::COMMON, node).await
+    }
+
     /// A connection to any broker: one that is open, else a known one, else a bootstrap address.
     ///
     /// # Errors
@@ -207,7 +223,7 @@ impl Client {
     /// # Errors
     /// When no broker answers in time.
     pub async fn refresh_all(&self) -> Result<Arc<ClusterMetadata>, Error> {
-        self.with_retries("listing topics", async || self.refresh(None, false).await.map(drop)).await?;
+        self.with_retries("cannot list the topics", async || self.refresh(None, false).await.map(drop)).await?;
         Ok(self.metadata())
     }
 
@@ -224,7 +240,7 @@ impl Client {
                 Err(error) if !create && error.code() == Some(base::ErrorCode::UnknownTopicOrPartition) => {
                     return Err(error);
                 }
-                Err(error) => retry.again(&format!("describing topic {topic}"), error).await?,
+                Err(error) => retry.again(&format!("cannot describe topic {topic}"), error).await?,
             }
         }
     }
@@ -252,7 +268,7 @@ impl Client {
         loop {
             match self.find_leader(topic, partition).await {
                 Ok(leader) => return Ok(leader),
-                Err(error) => retry.again(&format!("finding the leader of {topic}-{partition}"), error).await?,
+                Err(error) => retry.again(&format!("cannot find the leader of {topic}-{partition}"), error).await?,
             }
         }
     }

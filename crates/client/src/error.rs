@@ -27,8 +27,8 @@ pub enum Error {
         /// The broker's own words, if any.
         message: Option<String>,
     },
-    /// It did not work out in time.
-    #[error("{what} did not succeed within {millis} ms; the last error was: {last}")]
+    /// It did not work out in time; `what` reads on, as `cannot create topic x`.
+    #[error("{what} within {millis} ms; the last error was: {last}")]
     Deadline {
         /// What was asked.
         what: String,

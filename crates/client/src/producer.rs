@@ -260,7 +260,7 @@ async fn init_producer_id(client: &Client) -> Result<Option<(ProducerId, Produce
         Error::check("cannot get a producer id", response.error_code, None)?;
         Ok(Some((ProducerId(response.producer_id), ProducerEpoch(response.producer_epoch))))
     };
-    client.with_retries("getting a producer id", attempt).await
+    client.with_retries("cannot get a producer id", attempt).await
 }
 
 #[cfg(test)]

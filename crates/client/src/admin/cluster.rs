@@ -151,7 +151,7 @@ impl Admin {
                 brokers,
             })
         };
-        self.client.with_retries("describing the cluster", attempt).await
+        self.client.with_retries("cannot describe the cluster", attempt).await
     }
 
     /// The features that a node supports and the cluster has finalized, by name.
@@ -182,7 +182,7 @@ impl Admin {
             }
             Ok(features.into_values().collect())
         };
-        self.client.with_retries("describing the features", attempt).await
+        self.client.with_retries("cannot describe the features", attempt).await
     }
 
     /// Moves a feature of the cluster to a level. A lower one needs `downgrade`.
@@ -235,7 +235,7 @@ impl Admin {
             Error::check(format!("cannot describe the log dirs of broker {node}"), response.error_code, None)?;
             Ok(response.results.into_iter().map(log_dir).collect())
         };
-        self.client.with_retries(&format!("describing the log dirs of broker {node}"), attempt).await
+        self.client.with_retries(&format!("cannot describe the log dirs of broker {node}"), attempt).await
     }
 
     /// The idempotent producers that a partition remembers.
@@ -296,7 +296,7 @@ impl Admin {
                 observers: quorum.observers.iter().map(quorum_replica).collect(),
             })
         };
-        self.client.with_retries("describing the metadata quorum", attempt).await
+        self.client.with_retries("cannot describe the metadata quorum", attempt).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! Configs of topics, brokers, groups; changed one by one (KIP-339), also where a broker is too old for that.
 
 use super::Admin;
-use crate::client::Lane;
 use crate::error::Error;
 use net::Channel;
 use protocol::ApiKey;
@@ -254,7 +253,7 @@ impl Admin {
     /// A broker's own configs are known to itself alone.
     async fn config_channel(&self, resource: &ConfigResource) -> Result<Channel, Error> {
         match resource {
-            ConfigResource::Broker(Some(id)) => self.client.channel(Lane::COMMON, *id).await,
+            ConfigResource::Broker(Some(id)) => self.client.named_broker(*id).await,
             _ => self.client.any_channel().await,
         }
     }
@@ -273,5 +272,28 @@ fn entry(config: DescribeConfigsResourceResult<'_>) -> ConfigEntry {
         read_only: config.read_only,
         sensitive: config.is_sensitive,
         synonyms: synonyms.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Admin, ConfigResource};
+    use crate::testing::with_broker;
+
+    /// It was waited for until the time was up.
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_is_not_there_is_told_at_once() {
+        with_broker(
+            1,
+            |_| {},
+            async |client, _| {
+                let begun = tokio::time::Instant::now();
+                let refused = Admin::new(client).describe_configs(&ConfigResource::Broker(Some(9))).await;
+                let why = refused.expect_err("there is none").to_string();
+                assert_eq!(why, "there is no broker 9: the cluster has 1");
+                assert_eq!(begun.elapsed(), std::time::Duration::ZERO);
+            },
+        )
+        .await;
     }
 }

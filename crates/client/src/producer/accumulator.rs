@@ -61,6 +61,11 @@ impl Batch {
         Arc::clone(self.bytes.get_or_insert_with(|| Arc::from(self.builder.build())))
     }
 
+    /// Whether its records were taken after those of another batch of the partition.
+    fn is_after(&self, other: &Batch) -> bool {
+        self.opened > other.opened || (self.opened == other.opened && self.sequence > other.sequence)
+    }
+
     /// Bytes before compression.
     pub(super) fn size(&self) -> usize {
         self.bytes.as_ref().map_or(self.builder.uncompressed_size(), |bytes| bytes.len())
@@ -288,10 +293,7 @@ impl Accumulator {
         queue.in_flight -= 1;
         queue.recovering = true;
         queue.retry_at = Some(retry_at);
-        let later = |other: &Batch| {
-            other.opened > batch.opened || (other.opened == batch.opened && other.sequence > batch.sequence)
-        };
-        let at = queue.ready.iter().position(later).unwrap_or(queue.ready.len());
+        let at = queue.ready.iter().position(|other| other.is_after(&batch)).unwrap_or(queue.ready.len());
         queue.ready.insert(at, batch);
     }
 
@@ -329,9 +331,11 @@ impl Accumulator {
         waiting.iter().for_each(|batch| self.settle(batch, Err(error.clone())));
     }
 
-    /// Whether an earlier batch of the partition waits to be sent again.
-    pub(super) fn is_recovering(&mut self, topic: &str, partition: i32) -> bool {
-        self.queue(topic, partition).is_some_and(|queue| queue.recovering)
+    /// Whether this batch, which is in flight, may have overtaken an earlier one of its partition: one that waits to be sent again, or
+    /// is in flight to the broker that led before. A batch that was sent alone, and before all others, has overtaken none.
+    pub(super) fn may_have_overtaken(&mut self, topic: &str, partition: i32, batch: &Batch) -> bool {
+        let waits = |queue: &Queue| queue.ready.front().is_some_and(|first| batch.is_after(first));
+        self.queue(topic, partition).is_some_and(|queue| queue.in_flight > 1 || waits(queue))
     }
 
     pub(super) fn is_broken(&self) -> bool {

@@ -210,9 +210,13 @@ impl Sender {
             Some(ErrorCode::DuplicateSequenceNumber) => {
                 accumulator.succeed(&sent.topic, sent.partition, &sent.batch, -1)
             }
-            // Its predecessor is to be sent again, and this one after it.
-            Some(ErrorCode::OutOfOrderSequenceNumber) if accumulator.is_recovering(&sent.topic, sent.partition) => {
-                accumulator.put_back(&sent.topic, sent.partition, sent.batch, Instant::now() + BACKOFF);
+            // Its predecessor is to be sent again, or still on its way, and this one goes after it.
+            Some(ErrorCode::OutOfOrderSequenceNumber)
+                if accumulator.may_have_overtaken(&sent.topic, sent.partition, &sent.batch) =>
+            {
+                drop(accumulator);
+                let error = Error::broker(what(), answer.error_code, Some("an earlier batch is not there yet"));
+                self.settle(vec![sent], &error, true);
             }
             _ => {
                 drop(accumulator);
@@ -228,12 +232,16 @@ impl Sender {
     }
 
     fn retry_or_fail(&self, batches: Vec<Addressed>, error: &Error) {
+        self.settle(batches, error, error.is_retriable());
+    }
+
+    fn settle(&self, batches: Vec<Addressed>, error: &Error, is_retriable: bool) {
         let now = Instant::now();
         for sent in batches {
             let in_time = sent.batch.opened + self.options.delivery_timeout > now;
             self.client.forget_topic(&sent.topic);
             let mut accumulator = self.shared.accumulator.lock();
-            if error.is_retriable() && in_time && !accumulator.is_broken() {
+            if is_retriable && in_time && !accumulator.is_broken() {
                 tracing::debug!(%error, "a batch for {}-{} is sent again", sent.topic, sent.partition);
                 accumulator.put_back(&sent.topic, sent.partition, sent.batch, now + BACKOFF);
             } else {

@@ -53,6 +53,31 @@ async fn records_arrive_once_and_in_order_whatever_happens_to_the_requests() {
     .await;
 }
 
+/// After a change of leader two batches of a partition can be in flight to two brokers, and the newer one may answer first: that the
+/// batch is out of order there is no verdict on the producer. A batch that was sent alone has overtaken none.
+#[tokio::test]
+async fn a_batch_may_have_overtaken_what_is_still_in_flight() {
+    let mut accumulator = Accumulator::new(one_record_batches(), ProducerId(77), ProducerEpoch(0));
+    accumulator.set_partitions(TOPIC, 1).expect("a partition");
+    for value in [b"a", b"b"] {
+        let record = ToSend { partition: Some(0), value: Some(value), ..ToSend::default() };
+        accumulator.append(TOPIC, Some(0), &record.record()).expect("is taken");
+    }
+    accumulator.flush();
+    accumulator.ready(tokio::time::Instant::now());
+    let take = |accumulator: &mut Accumulator| accumulator.take_batch(TOPIC, 0, usize::MAX).expect("a batch");
+    let (first, second) = (take(&mut accumulator), take(&mut accumulator));
+    assert!(accumulator.may_have_overtaken(TOPIC, 0, &second), "the first is in flight");
+    accumulator.put_back(TOPIC, 0, first, tokio::time::Instant::now());
+    assert!(accumulator.may_have_overtaken(TOPIC, 0, &second), "the first waits");
+    accumulator.put_back(TOPIC, 0, second, tokio::time::Instant::now());
+    let first = take(&mut accumulator);
+    assert!(!accumulator.may_have_overtaken(TOPIC, 0, &first), "what waits is after it");
+    accumulator.succeed(TOPIC, 0, &first, 0);
+    let second = take(&mut accumulator);
+    assert!(!accumulator.may_have_overtaken(TOPIC, 0, &second), "it was sent alone");
+}
+
 #[tokio::test]
 async fn without_idempotence_order_holds_because_one_batch_is_in_flight() {
     let faults = [Fault::None, Fault::Code(ErrorCode::NotEnoughReplicas), Fault::None, Fault::CloseBefore];
@@ -189,5 +214,22 @@ async fn what_was_sent_with_acks_0_has_left_when_flush_returns() {
             assert_eq!(values(&broker, 0), numbers(50));
         },
     )
+    .await;
+}
+
+/// It was sent again for ever: the batch that waited to be sent again was itself the one that nothing can follow.
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_stays_out_of_order_breaks_the_producer() {
+    let out_of_order = Fault::Code(ErrorCode::OutOfOrderSequenceNumber);
+    let prepare = |state: &mut crate::testing::State| {
+        state.faults = VecDeque::from([Fault::Code(ErrorCode::NotLeaderOrFollower), out_of_order, out_of_order]);
+    };
+    with_broker(1, prepare, async |client, broker| {
+        let producer = Producer::new(client, one_record_batches()).await.expect("a producer");
+        send_numbers(&producer, 0, 1).await;
+        let error = producer.flush().await.expect_err("it cannot be appended");
+        assert_eq!(error.code(), Some(ErrorCode::OutOfOrderSequenceNumber));
+        assert_eq!(broker.state.borrow().produces, 2);
+    })
     .await;
 }

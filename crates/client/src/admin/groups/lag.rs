@@ -105,7 +105,7 @@ impl Admin {
         let within = self.client.options().api_timeout;
         let read = tokio::time::timeout(within, self.read_next(&mut lags)).await;
         read.unwrap_or_else(|_| {
-            let what = "reading the records that the group reads next".to_owned();
+            let what = "cannot read the records that the group reads next".to_owned();
             Err(Error::Deadline { what, millis: within.as_millis(), last: "no answer".to_owned() })
         })?;
         for ((topic, partition), lag) in &mut lags {
