@@ -1,7 +1,8 @@
 //! One connection: one task that reads, cuts frames, asks the service, keeps replies in order and sends them.
 //!
 //! Each turn handles every complete frame that has arrived, then sends every reply that is ready with as few system calls as
-//! possible. It stops reading when too many replies wait, so a peer that does not read cannot make it hold more (S12).
+//! possible. It stops reading when too many replies wait, or too many bytes of them, also where one that is not ready holds up those
+//! behind it: so a peer that does not read cannot make it hold more (S12). And it lets others run when what it was asked takes long.
 
 pub(crate) mod input;
 mod output;
@@ -25,6 +26,8 @@ use tokio::time::{Duration, Instant, Sleep};
 
 /// A connection with more to do lets others run after this many rounds.
 const ROUNDS_PER_TURN: usize = 8;
+/// And after its frames have taken this long: most take microseconds, but one may make the node look through gigabytes (S16).
+const FRAMES_PER_TURN_MAX: Duration = Duration::from_millis(1);
 
 /// How long a connection that the node ends waits for the peer to read its last replies and close.
 const LINGER_MAX: Duration = Duration::from_millis(500);
@@ -55,13 +58,36 @@ enum Slot {
     Close(String),
 }
 
+/// How long the frames of one turn have taken. The clock is looked at before the second and each later frame, so who has one in flight pays
+/// nothing.
+#[derive(Default)]
+struct Pace {
+    frames: usize,
+    since: Option<Instant>,
+    is_over: bool,
+}
+
+impl Pace {
+    /// Before a frame: whether it may be handled in this turn.
+    fn admits_frame(&mut self) -> bool {
+        if self.frames > 0 && !self.is_over {
+            let now = Instant::now();
+            self.is_over = now - *self.since.get_or_insert(now) > FRAMES_PER_TURN_MAX;
+        }
+        !self.is_over
+    }
+}
+
 struct Connection<S: Service> {
     stream: TcpStream,
     cx: ConnContext<S::Session>,
     wiring: Wiring<S>,
     input: Input<Rc<BufferPool>>,
     replies: VecDeque<Slot>,
+    /// Wire bytes of those of them that are ready.
+    ready_bytes: usize,
     output: Output,
+    pace: Pace,
     last_active: Instant,
     /// No more frames are taken: the peer, the service or the node is about to end it.
     closing: bool,
@@ -82,7 +108,9 @@ pub(crate) async fn run<S: Service>(stream: TcpStream, peer: Peer, wiring: Wirin
         wiring,
         input,
         replies: VecDeque::new(),
+        ready_bytes: 0,
         output: Output::default(),
+        pace: Pace::default(),
         last_active: Instant::now(),
         closing: false,
     };
@@ -109,6 +137,13 @@ pub(crate) async fn run<S: Service>(stream: TcpStream, peer: Peer, wiring: Wirin
     }
 }
 
+/// Has the task polled again when everybody else was and the sockets were asked what is new. A task that only wakes itself may be polled
+/// some sixty times before that, and who has just sent something waits as long.
+fn after_the_sockets(cx: &mut Context<'_>) {
+    // The first poll gives the waker to the runtime, which is all that is wanted of it.
+    let _pending = pin!(tokio::task::yield_now()).poll(cx);
+}
+
 /// Ends the sending side and reads what the peer still sends until it closes too. Closing with unread requests would make the kernel
 /// reset the connection, and a reset takes back replies that the peer has not read: it would send again what was confirmed.
 async fn linger(stream: &TcpStream) {
@@ -133,6 +168,7 @@ async fn linger(stream: &TcpStream) {
 impl<S: Service> Connection<S> {
     /// Works until everything waits or others should have their turn.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.pace = Pace::default();
         for _ in 0..ROUNDS_PER_TURN {
             let (mut progress, mut give_way) = (false, false);
             match self.receive(cx) {
@@ -156,6 +192,10 @@ impl<S: Service> Connection<S> {
                     _ => {}
                 }
             }
+            if self.pace.is_over {
+                after_the_sockets(cx);
+                return Poll::Pending;
+            }
             if give_way {
                 break;
             }
@@ -177,13 +217,13 @@ impl<S: Service> Connection<S> {
     fn may_take_frames(&self) -> bool {
         !self.closing
             && self.replies.len() < self.wiring.options.pipeline_max
-            && self.output.wire_len() < self.wiring.options.reply_bytes_max
+            && self.output.wire_len() + self.ready_bytes < self.wiring.options.reply_bytes_max
     }
 
     /// Handles the frames that are there, and reads once when there are none; says whether anything moved.
     fn receive(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut moved = self.handle_frames(cx)?;
-        if !self.may_take_frames() {
+        if self.pace.is_over || !self.may_take_frames() {
             self.input.release();
             return Ok(moved);
         }
@@ -203,6 +243,7 @@ impl<S: Service> Connection<S> {
                 self.closing = true;
                 self.settle(cx);
                 self.replies.clear();
+                self.ready_bytes = 0;
                 moved = true;
             }
             Err(_) => return Err(End::Quiet),
@@ -212,7 +253,7 @@ impl<S: Service> Connection<S> {
 
     fn handle_frames(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut moved = false;
-        while self.may_take_frames() {
+        while self.may_take_frames() && (self.input.is_drained() || self.pace.admits_frame()) {
             let frame = match self.input.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
@@ -222,6 +263,7 @@ impl<S: Service> Connection<S> {
                 }
             };
             moved = true;
+            self.pace.frames += 1;
             let reply = self.wiring.service.call(&mut self.cx, self.input.bytes(frame));
             match reply {
                 Reply::Now(outgoing) => self.enqueue(Slot::Ready(outgoing)),
@@ -245,6 +287,10 @@ impl<S: Service> Connection<S> {
         match slot {
             // With nothing before it a ready reply goes straight out, and counts against the bytes at once.
             Slot::Ready(outgoing) if self.replies.is_empty() => self.output.push(outgoing, &*self.wiring.service),
+            Slot::Ready(outgoing) => {
+                self.ready_bytes += outgoing.wire_len();
+                self.replies.push_back(Slot::Ready(outgoing));
+            }
             slot => self.replies.push_back(slot),
         }
     }
@@ -255,7 +301,10 @@ impl<S: Service> Connection<S> {
         while let Some(slot) = self.replies.front_mut() {
             let outgoing = match slot {
                 Slot::Close(_) => break,
-                Slot::Ready(outgoing) => std::mem::take(outgoing),
+                Slot::Ready(outgoing) => {
+                    self.ready_bytes -= outgoing.wire_len();
+                    std::mem::take(outgoing)
+                }
                 Slot::Waiting(pending) => match pending.as_mut().poll(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Some(outgoing)) => outgoing,

@@ -103,6 +103,11 @@ impl<P: Pool> Input<P> {
         }
     }
 
+    /// Whether everything that was received has been taken.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.start == self.buffer.len()
+    }
+
     /// Takes the next complete frame, without its size.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Range<usize>>, String> {
         let Some(bytes) = self.first_size()? else { return Ok(None) };

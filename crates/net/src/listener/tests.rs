@@ -20,7 +20,7 @@ mod memory;
 type Placed = (usize, Arc<dyn SendFile>, u64, usize);
 
 /// The first byte of a frame says what to do: `e` echo, `l` echo when the gate opens, `n` nothing, `c` close, `f` send files,
-/// `b` answer with a large body.
+/// `b` answer with a large body, `w` echo after work.
 #[derive(Default)]
 struct Script {
     calls: Cell<usize>,
@@ -70,6 +70,10 @@ impl Service for Script {
         let echo = Outgoing::from_bytes(framed(frame));
         match frame[0] {
             b'e' => Reply::Now(echo),
+            b'w' => {
+                work();
+                Reply::Now(echo)
+            }
             b'b' => Reply::Now(Outgoing::from_bytes(framed(&vec![b'b'; 100_000]))),
             b'l' => {
                 let gate = Rc::clone(&self.gate);
@@ -93,6 +97,13 @@ impl Service for Script {
         let gate = Rc::clone(self.warming_gate.as_ref()?);
         Some(Box::pin(gate.pass()))
     }
+}
+
+/// Takes a loop longer than a turn of a connection may: each step needs the one before.
+fn work() {
+    let steps = (0..300_000_u64)
+        .fold(1_u64, |at, _| std::hint::black_box(at.wrapping_mul(6_364_136_223_846_793_005) ^ at >> 29));
+    assert_ne!(steps, 0);
 }
 
 fn piece((at, file, position, len): &Placed) -> FilePiece {

@@ -100,6 +100,57 @@ async fn s12_replies_that_wait_are_bounded_in_number() {
     .await;
 }
 
+/// Answers that are ready wait behind one that is not: their bytes count all the same.
+#[tokio::test]
+async fn s12_replies_behind_one_that_waits_are_bounded_in_bytes() {
+    let service = Rc::new(Script::default());
+    let gate = Rc::clone(&service.gate);
+    let options = ListenerOptions { reply_bytes_max: 250_000, ..options() };
+    serving(options, Rc::clone(&service), async |running: Running| {
+        let mut stream = running.connect().await;
+        stream.write_all(&[framed(b"l"), framed(b"b").repeat(200)].concat()).await.expect("writes");
+        let mut other = running.connect().await;
+        for _ in 0..20 {
+            other.write_all(&framed(b"e")).await.expect("writes");
+            read_frame(&mut other).await.expect("others are served");
+        }
+        assert_eq!(service.calls.get(), 1 + 3 + 20, "the third goes beyond the limit");
+        gate.open();
+        assert_eq!(read_frame(&mut stream).await.expect("a reply"), b"l");
+        for _ in 0..200 {
+            assert_eq!(read_frame(&mut stream).await.expect("a reply").len(), 100_000);
+        }
+    })
+    .await;
+}
+
+/// Few bytes may ask for much work; whoever else is on the loop has its turn in between.
+#[tokio::test]
+async fn s16_work_that_was_pipelined_lets_others_run() {
+    const PIPELINED: usize = 200;
+    let service = Rc::new(Script::default());
+    serving(options(), Rc::clone(&service), async |running: Running| {
+        let mut other = running.connect().await;
+        let mut busy = [running.connect().await, running.connect().await];
+        for stream in &mut busy {
+            stream.write_all(&framed(b"w").repeat(PIPELINED)).await.expect("writes");
+        }
+        while service.calls.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        other.write_all(&framed(b"e")).await.expect("writes");
+        assert_eq!(read_frame(&mut other).await.expect("a reply"), b"e");
+        let before = service.calls.get();
+        assert!(before < PIPELINED / 4, "{before} requests were answered before another connection's only one");
+        for stream in &mut busy {
+            for _ in 0..PIPELINED {
+                assert_eq!(read_frame(stream).await.expect("a reply"), b"w");
+            }
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn s13_an_address_with_too_many_connections_gets_no_more_until_one_closes() {
     let limits = QuotaLimits { connections_per_ip_max: 2, per_ip_overrides: BTreeMap::new(), ..QuotaLimits::default() };
