@@ -233,7 +233,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("process.roles", "What the node is: `broker`, `controller` or both, between commas."),
     ("producer.id.expiration.ms", "After so many ms without a batch an idempotent producer is forgotten."),
     ("producer.purgatory.purge.interval.requests", "How many finished produce requests may wait to be cleared away."),
-    ("queued.max.request.bytes", "The most bytes that requests which still arrive may take, over all connections, beside 16 KiB of each; at least `socket.request.max.bytes`. Beyond it reading waits, and who holds some must not be slow. -1 is twice `socket.request.max.bytes`, where Kafka has no limit."),
+    ("queued.max.request.bytes", "The most bytes that requests which still arrive may take, over all connections, beside 16 KiB of each; at least `socket.request.max.bytes`. Beyond it reading waits, and who holds some must not be slow. Answers that wait to be read may take as much, and one a connection more. -1 is twice `socket.request.max.bytes`, where Kafka has no limit."),
     ("queued.max.requests", "The most requests that wait to be worked on before connections are read no further."),
     ("quota.window.num", "How many samples a client's quota looks at."),
     ("quota.window.size.seconds", "The seconds of one sample of a client's quota."),

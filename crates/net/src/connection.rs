@@ -10,6 +10,7 @@ mod output;
 use crate::log_limit::{LogLimit, safe};
 use crate::options::ListenerOptions;
 use crate::pool::BufferPool;
+use crate::reply_memory::Unsent;
 use crate::request_memory::Share;
 use crate::service::{ClientSoftware, ConnContext, Outgoing, Peer, Pending, Reply, Service};
 use crate::shutdown::Shutdown;
@@ -87,6 +88,7 @@ struct Connection<S: Service> {
     /// Wire bytes of those of them that are ready.
     ready_bytes: usize,
     output: Output,
+    unsent: Unsent,
     pace: Pace,
     last_active: Instant,
     /// No more frames are taken: the peer, the service or the node is about to end it.
@@ -102,6 +104,7 @@ pub(crate) async fn run<S: Service>(stream: TcpStream, peer: Peer, wiring: Wirin
         wiring.options.request_bytes_max,
     );
     let mut shutdown = wiring.shutdown.clone();
+    let unsent = Unsent::of(&wiring.options.reply_memory);
     let mut connection = Connection {
         stream,
         cx: ConnContext { peer, client: ClientSoftware::default(), session },
@@ -110,6 +113,7 @@ pub(crate) async fn run<S: Service>(stream: TcpStream, peer: Peer, wiring: Wirin
         replies: VecDeque::new(),
         ready_bytes: 0,
         output: Output::default(),
+        unsent,
         pace: Pace::default(),
         last_active: Instant::now(),
         closing: false,
@@ -122,7 +126,9 @@ pub(crate) async fn run<S: Service>(stream: TcpStream, peer: Peer, wiring: Wirin
             ending_seen = true;
             connection.closing = true;
         }
-        match connection.turn(cx) {
+        let turned = connection.turn(cx);
+        connection.unsent.set(connection.output.held() + connection.ready_bytes);
+        match turned {
             Poll::Ready(end) => Poll::Ready(end),
             Poll::Pending => connection.poll_idle(cx, idle.as_mut()),
         }
@@ -215,9 +221,12 @@ impl<S: Service> Connection<S> {
     }
 
     fn may_take_frames(&self) -> bool {
+        let unsent = self.output.wire_len() + self.ready_bytes;
         !self.closing
             && self.replies.len() < self.wiring.options.pipeline_max
-            && self.output.wire_len() + self.ready_bytes < self.wiring.options.reply_bytes_max
+            && unsent < self.wiring.options.reply_bytes_max
+            // One answer is everybody's, whatever others hold.
+            && (unsent == 0 || !self.unsent.is_used_up())
     }
 
     /// Handles the frames that are there, and reads once when there are none; says whether anything moved.
@@ -326,7 +335,7 @@ impl<S: Service> Connection<S> {
     /// that the service still works on keeps it open.
     fn poll_idle(&mut self, cx: &mut Context<'_>, mut idle: std::pin::Pin<&mut Sleep>) -> Poll<End> {
         let idle_max = self.wiring.options.idle_max;
-        let held = self.input.held_until();
+        let held = self.held_until();
         if held.is_some_and(|held| idle_max.is_none() || held < idle.deadline()) {
             idle.as_mut().reset(held.unwrap_or_else(Instant::now));
         } else if idle_max.is_none() {
@@ -334,16 +343,12 @@ impl<S: Service> Connection<S> {
         }
         while idle.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            let held = self.input.held_until();
-            if held.is_some_and(|held| held <= now) && self.input.others_wait() {
+            if let Some(reason) = self.is_too_slow(now) {
                 self.wiring.options.observer.slow_request_closed();
-                return Poll::Ready(End::Because(
-                    "a request came too slowly while others waited for its memory (queued.max.request.bytes)"
-                        .to_owned(),
-                ));
+                return Poll::Ready(End::Because(reason.to_owned()));
             }
             // Others may come to wait later: it is looked at again.
-            let held = held.map(|held| held.max(now + HELD_GRACE));
+            let held = self.held_until().map(|held| held.max(now + HELD_GRACE));
             let deadline = idle_max.map(|idle_max| self.idle_deadline(now, idle_max));
             if deadline.is_some_and(|deadline| deadline <= now) {
                 tracing::debug!(connection = self.cx.peer.id, "closed for inactivity");
@@ -353,6 +358,26 @@ impl<S: Service> Connection<S> {
             idle.as_mut().reset(next);
         }
         Poll::Pending
+    }
+
+    /// Until when it may hold what it holds while others want it.
+    fn held_until(&self) -> Option<Instant> {
+        self.input.held_until().into_iter().chain(self.unread_until()).min()
+    }
+
+    /// Until when its peer must have taken something of the answers that are ready.
+    fn unread_until(&self) -> Option<Instant> {
+        (self.unsent.bytes() > 0).then(|| self.last_active + HELD_GRACE)
+    }
+
+    /// Why it must not hold any longer what others want.
+    fn is_too_slow(&self, now: Instant) -> Option<&'static str> {
+        let is_over = |until: Option<Instant>| until.is_some_and(|until| until <= now);
+        if is_over(self.input.held_until()) && self.input.others_wait() {
+            return Some("a request came too slowly while others waited for its memory (queued.max.request.bytes)");
+        }
+        let reason = "its answers were not read while those of all took as much memory as requests may (queued.max.request.bytes)";
+        (is_over(self.unread_until()) && self.unsent.is_used_up()).then_some(reason)
     }
 
     fn idle_deadline(&self, now: Instant, idle_max: Duration) -> Instant {

@@ -13,6 +13,7 @@ mod log_limit;
 mod options;
 mod pool;
 mod quotas;
+mod reply_memory;
 mod request_memory;
 mod service;
 mod shutdown;
@@ -21,6 +22,7 @@ pub use channel::{Channel, ChannelError, ChannelOptions, InFlight, ResponseFrame
 pub use listener::{Acceptor, ConnectionLoop, Listener};
 pub use options::ListenerOptions;
 pub use quotas::{ConnectionQuotas, QuotaLimits};
+pub use reply_memory::ReplyMemory;
 pub use request_memory::RequestMemory;
 pub use service::{
     ClientSoftware, ConnContext, FilePiece, NoObserver, Observer, Outgoing, Peer, Reply, SendFile, Service, Warming,

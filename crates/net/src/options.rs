@@ -1,6 +1,7 @@
 //! What a listener and its connections are told: names, limits, and what they share with those of other listeners.
 
 use crate::quotas::ConnectionQuotas;
+use crate::reply_memory::ReplyMemory;
 use crate::request_memory::RequestMemory;
 use crate::service::{NoObserver, Observer};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct ListenerOptions {
     pub pipeline_max: usize,
     /// Bytes of ready replies of one connection; beyond it nothing is read.
     pub reply_bytes_max: usize,
+    /// Bytes of ready replies of all connections: shared by the listeners of a node.
+    pub reply_memory: Arc<ReplyMemory>,
     /// `socket.receive.buffer.bytes`; `None` (-1) lets the kernel tune it, which is twice as fast.
     pub receive_buffer_bytes: Option<usize>,
     /// `socket.send.buffer.bytes`; as above.
@@ -48,6 +51,7 @@ impl ListenerOptions {
             idle_max: Some(Duration::from_secs(600)),
             pipeline_max: 256,
             reply_bytes_max: 1024 * 1024,
+            reply_memory: ReplyMemory::new(2 * REQUEST_BYTES_MAX),
             receive_buffer_bytes: None,
             send_buffer_bytes: None,
             quotas,

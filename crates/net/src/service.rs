@@ -173,7 +173,7 @@ pub trait Observer: Send + Sync {
     }
     /// A connection waits for memory that other requests hold; nothing is read from it meanwhile.
     fn request_waits(&self) {}
-    /// A connection was closed because it held memory that others wait for and sent too slowly.
+    /// A connection was closed because it held memory that others want, and sent or read too slowly.
     fn slow_request_closed(&self) {}
     /// Bytes were received.
     fn bytes_in(&self, bytes: usize) {

@@ -46,7 +46,7 @@ catalog! {
     "thalweg_request_memory_bytes" Gauge None, "Memory that requests which still arrive hold (queued.max.request.bytes).";
     "thalweg_waiting_requests" Gauge None, "Connections that nothing is read from until others have released such memory.";
     "thalweg_request_waits_total" Counter None, "How often a connection had to wait for such memory.";
-    "thalweg_slow_requests_closed_total" Counter None, "Connections closed because they held such memory, others waited for it, and they sent too slowly.";
+    "thalweg_slow_requests_closed_total" Counter None, "Connections closed because they held such memory, or that of answers, others wanted it, and they sent or read too slowly.";
     "thalweg_produced_bytes_total" Counter None, "Bytes of batches appended for producers.";
     "thalweg_produced_records_total" Counter None, "Records appended for producers.";
     "thalweg_fetched_bytes_total" Counter None, "Bytes of batches sent to consumers.";

@@ -37,6 +37,8 @@ pub(crate) struct Output {
     piece_bytes_sent: usize,
     /// Wire bytes not sent yet.
     wire_len: usize,
+    /// Bytes that the queue's replies hold in memory.
+    held: usize,
     warming: Option<Warming>,
     /// The slice at the cursor was found to be in memory, or brought there.
     warm: bool,
@@ -51,6 +53,11 @@ impl Output {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.wire_len == 0
+    }
+
+    /// Bytes in memory: ranges of files are in none, and a reply is in it until all of it is sent.
+    pub(crate) fn held(&self) -> usize {
+        self.held
     }
 
     /// Adds a reply. Small file ranges that are in memory are copied now, so that the reply leaves in one send.
@@ -68,6 +75,7 @@ impl Output {
             outgoing = Outgoing::from_bytes(bytes);
         }
         self.wire_len += outgoing.wire_len();
+        self.held += outgoing.bytes.len();
         self.queue.push_back(outgoing);
     }
 
@@ -174,7 +182,7 @@ impl Output {
     }
 
     fn finish_front(&mut self) {
-        self.queue.pop_front();
+        self.held -= self.queue.pop_front().map_or(0, |sent| sent.bytes.len());
         (self.bytes_sent, self.pieces_sent, self.piece_bytes_sent) = (0, 0, 0);
     }
 

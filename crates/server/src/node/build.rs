@@ -275,11 +275,14 @@ fn bind(
 ) -> Result<(Addresses, Vec<net::Listener>), StartError> {
     let idle_ms = config.number("connections.max.idle.ms");
     let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
+    // Answers on their way out may take as much as requests on their way in.
+    let reply_memory = net::ReplyMemory::new(config.request_memory_bytes);
     for listener in &config.listeners {
         let mut options = ListenerOptions::new(&listener.name, Arc::clone(quotas));
         options.backlog = i32::try_from(config.number("socket.listen.backlog.size")).unwrap_or(50);
         options.request_bytes_max = config.request_bytes_max;
         options.request_memory = Arc::clone(request_memory);
+        options.reply_memory = Arc::clone(&reply_memory);
         options.idle_max = u64::try_from(idle_ms).ok().map(Duration::from_millis);
         options.observer = Arc::new(ConnectionMetrics(Arc::clone(metrics)));
         let (opened, local) = open(&listener.bind, network, options).map_err(|source| StartError::Bind {

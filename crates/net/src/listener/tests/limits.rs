@@ -1,6 +1,8 @@
 //! Limits that protect the node: idleness, counts, peers that do not read or do not finish.
 
+use super::memory::Counts;
 use super::*;
+use crate::reply_memory::ReplyMemory;
 use std::collections::BTreeMap;
 
 #[tokio::test(start_paused = true)]
@@ -119,6 +121,82 @@ async fn s12_replies_behind_one_that_waits_are_bounded_in_bytes() {
         assert_eq!(read_frame(&mut stream).await.expect("a reply"), b"l");
         for _ in 0..200 {
             assert_eq!(read_frame(&mut stream).await.expect("a reply").len(), 100_000);
+        }
+    })
+    .await;
+}
+
+/// Memory for 30 of the large answers over all connections, and sockets that take little of them.
+fn little_reply_memory() -> (ListenerOptions, Arc<ReplyMemory>) {
+    let memory = ReplyMemory::new(30 * LARGE);
+    let reply_memory = Arc::clone(&memory);
+    (ListenerOptions { reply_memory, send_buffer_bytes: Some(4096), ..options() }, memory)
+}
+
+/// The size of an answer to `b`, and how many connections ask for how many of them and read none.
+const LARGE: usize = 100_000;
+const DEAF: usize = 60;
+const ASKED: usize = 20;
+
+async fn deaf(running: &Running) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for _ in 0..DEAF {
+        let mut stream = running.connect().await;
+        stream.write_all(&framed(b"b").repeat(ASKED)).await.expect("writes");
+        streams.push(stream);
+    }
+    streams
+}
+
+/// What each connection may hold of answers adds up: there is a limit to the sum, and an answer is everybody's.
+#[tokio::test]
+async fn s12_answers_that_nobody_reads_have_a_bound_over_all_connections() {
+    let (options, memory) = little_reply_memory();
+    serving(options, Rc::new(Script::default()), async |running: Running| {
+        let mut streams = deaf(&running).await;
+        let mut other = running.connect().await;
+        for _ in 0..50 {
+            other.write_all(&framed(b"b")).await.expect("writes");
+            assert_eq!(read_frame(&mut other).await.expect("others are served").len(), LARGE);
+        }
+        // Beyond the limit one answer a connection, and what one connection makes in a turn.
+        let bound = (30 + DEAF + 12) * (LARGE + 4);
+        assert!(memory.used() <= bound, "{} bytes are held, {bound} are the bound", memory.used());
+        for stream in &mut streams {
+            for _ in 0..ASKED {
+                assert_eq!(read_frame(stream).await.expect("a reply").len(), LARGE);
+            }
+        }
+        drop(streams);
+        while memory.used() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// While answers take all the memory that they may, who reads none of them is closed soon; before that nobody is.
+#[tokio::test(start_paused = true)]
+async fn s12_who_reads_no_answers_is_closed_when_their_memory_is_used_up() {
+    let (options, memory) = little_reply_memory();
+    let closed = Arc::new(Counts::default());
+    let options = ListenerOptions { observer: Arc::clone(&closed) as Arc<dyn Observer>, ..options };
+    serving(options, Rc::new(Script::default()), async |running: Running| {
+        let mut one = running.connect().await;
+        one.write_all(&framed(b"b").repeat(ASKED)).await.expect("writes");
+        while memory.used() == 0 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(Duration::from_secs(60)).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(closed.slow.load(Ordering::Relaxed), 0, "{} bytes are not all", memory.used());
+        let _deaf = deaf(&running).await;
+        let begun = tokio::time::Instant::now();
+        while closed.slow.load(Ordering::Relaxed) == 0 {
+            tokio::time::advance(Duration::from_millis(500)).await;
+            assert!(begun.elapsed().as_secs() < 60, "nobody is closed, and {} bytes are held", memory.used());
         }
     })
     .await;

@@ -8,9 +8,9 @@ const MIB: usize = 1 << 20;
 const HALVES: usize = 8;
 
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     waits: AtomicUsize,
-    slow: AtomicUsize,
+    pub(super) slow: AtomicUsize,
 }
 
 impl Observer for Counts {
