@@ -5,7 +5,7 @@ use crate::take::Take;
 use base::{LeaderEpoch, Offset, Timestamp};
 use record::control::ControlRecord;
 use record::{
-    BATCH_OVERHEAD, BatchHeader, BatchView, Batches, Codec, Compression, ProducePolicy, Scratch, TimestampType, crc32c,
+    BATCH_OVERHEAD, BatchHeader, BatchView, Batches, Codec, Compression, DECOMPRESSED_BATCH_BYTES_MAX, ProducePolicy, Scratch, TimestampType, crc32c,
     decompress, validate,
 };
 use std::cell::RefCell;
@@ -44,6 +44,7 @@ fn policy(byte: u8) -> ProducePolicy {
     ProducePolicy {
         batch_bytes_max: 1 << 20,
         decompressed_bytes_max: RECORDS_MAX,
+        decompressed_total_max: DECOMPRESSED_BATCH_BYTES_MAX,
         timestamp_type: if byte & 1 == 0 { TimestampType::CreateTime } else { TimestampType::LogAppendTime },
         timestamp_before_ms_max: if byte & 2 == 0 { i64::MAX } else { 3_600_000 },
         timestamp_after_ms_max: if byte & 2 == 0 { i64::MAX } else { 3_600_000 },

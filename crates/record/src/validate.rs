@@ -24,9 +24,11 @@ use walk::{Fault, Limits, Walk};
 pub struct ProducePolicy {
     /// `max.message.bytes`: the largest batch, in bytes as it is stored.
     pub batch_bytes_max: usize,
-    /// `max.decompressed.message.bytes`: the most that one record of a compressed batch may take when decompressed. The whole
-    /// batch is bounded by [`DECOMPRESSED_BATCH_BYTES_MAX`].
+    /// `max.decompressed.message.bytes`: the most that one record of a compressed batch may take when decompressed.
     pub decompressed_bytes_max: usize,
+    /// The same for the whole batch: [`DECOMPRESSED_BATCH_BYTES_MAX`], less what the batches before it in the same request took, so that
+    /// a request cannot make a node look through more than one batch can.
+    pub decompressed_total_max: usize,
     /// `message.timestamp.type`.
     pub timestamp_type: TimestampType,
     /// `message.timestamp.before.max.ms`: how far in the past a create time may lie.
@@ -260,9 +262,12 @@ fn walk_records(
             payload.len()
         }
         codec => {
-            let limits = Limits { record: policy.decompressed_bytes_max, total: DECOMPRESSED_BATCH_BYTES_MAX };
+            let limits = Limits { record: policy.decompressed_bytes_max, total: policy.decompressed_total_max };
             let source = scratch.contexts.reader(codec, payload, limits.total)?;
-            walk::stream(source, limits, &mut scratch.window, count, &mut check).map_err(malformed)?
+            let (decompressed, walked) = walk::stream(source, limits, &mut scratch.window, count, &mut check);
+            scratch.decompressed = scratch.decompressed.saturating_add(decompressed);
+            walked.map_err(malformed)?;
+            decompressed
         }
     };
     checks.finish()?;

@@ -108,7 +108,7 @@ fn route(broker: &Arc<Broker>, session: &Session, software: &mut ClientSoftware,
     Ok(match to.key {
         ApiKey::Produce => api::produce::handle(broker, session, to, &body(to, reader)?),
         ApiKey::Fetch => api::fetch::handle(broker, session, to, &body(to, reader)?),
-        ApiKey::ListOffsets => api::list_offsets::handle(broker, to, &body(to, reader)?),
+        ApiKey::ListOffsets => api::list_offsets::handle(broker, to, body(to, reader)?),
         ApiKey::Metadata => api::metadata::handle(broker, session, to, &body(to, reader)?),
         ApiKey::FindCoordinator => api::find_coordinator::handle(broker, session, to, &body(to, reader)?),
         ApiKey::OffsetCommit => api::groups::offset_commit::handle(broker, session, to, body(to, reader)?),

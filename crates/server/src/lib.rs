@@ -17,6 +17,7 @@ mod flusher;
 mod log_dir;
 mod metrics_http;
 mod node;
+mod pace;
 mod partition;
 mod partitions;
 mod producer_ids;

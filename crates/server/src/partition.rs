@@ -12,7 +12,7 @@ use base::{ErrorCode, LeaderEpoch, NodeId, Offset, Refusal, Timestamp, TopicPart
 use config::{CompressionType, Durability, TopicConfig};
 use parking_lot::Mutex;
 use protocol::messages::describe_producers_response::ProducerState;
-use record::{Codec, Compression, ProducePolicy, TimestampType, ValidBatch};
+use record::{Codec, Compression, DECOMPRESSED_BATCH_BYTES_MAX, ProducePolicy, TimestampType, ValidBatch};
 use replication::Leader;
 use std::sync::{Arc, Weak};
 use storage::{
@@ -181,6 +181,7 @@ impl Partition {
         ProducePolicy {
             batch_bytes_max: config.message_bytes_max,
             decompressed_bytes_max: config.decompressed_bytes_max,
+            decompressed_total_max: DECOMPRESSED_BATCH_BYTES_MAX,
             timestamp_type: if config.log_append_time {
                 TimestampType::LogAppendTime
             } else {

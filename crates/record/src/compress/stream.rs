@@ -19,6 +19,8 @@ pub struct Scratch {
     pub(crate) target: Contexts,
     pub(crate) window: Vec<u8>,
     pub(crate) records: Vec<u8>,
+    /// Bytes that validation has decompressed since it was asked last.
+    pub(crate) decompressed: usize,
 }
 
 impl fmt::Debug for Scratch {
@@ -28,6 +30,11 @@ impl fmt::Debug for Scratch {
 }
 
 impl Scratch {
+    /// Bytes that [`validate`](crate::validate()) has decompressed since the last call, whatever came of it: what it cost.
+    pub fn take_decompressed(&mut self) -> usize {
+        std::mem::take(&mut self.decompressed)
+    }
+
     /// Appends the compressed form of `input` to `out`.
     pub fn compress(&mut self, compression: Compression, input: &[u8], out: &mut Vec<u8>) {
         let mut writer = self.contexts.writer(compression, Some(input.len()), out);

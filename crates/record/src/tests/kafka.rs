@@ -5,8 +5,8 @@ use crate::control::{
     VoterEndpoint, Voters,
 };
 use crate::{
-    BatchBuilder, BatchOptions, BatchView, Codec, Header, NewRecord, ProducePolicy, RecordView, Scratch, TimestampType,
-    validate,
+    BatchBuilder, BatchOptions, BatchView, Codec, DECOMPRESSED_BATCH_BYTES_MAX, Header, NewRecord, ProducePolicy,
+    RecordView, Scratch, TimestampType, validate,
 };
 use base::{LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Timestamp, Uuid};
 use std::collections::BTreeMap;
@@ -110,6 +110,7 @@ fn kafkas_batches_are_accepted_as_produced_and_keep_their_bytes() {
     let policy = ProducePolicy {
         batch_bytes_max: 1 << 20,
         decompressed_bytes_max: 1 << 20,
+        decompressed_total_max: DECOMPRESSED_BATCH_BYTES_MAX,
         timestamp_type: TimestampType::CreateTime,
         timestamp_before_ms_max: i64::MAX,
         timestamp_after_ms_max: i64::MAX,

@@ -2,7 +2,8 @@
 
 use crate::{
     BATCH_OVERHEAD, BatchBuilder, BatchError, BatchHeader, BatchOptions, BatchView, Batches, Codec, Compression,
-    Header, NewRecord, ProducePolicy, RecordView, Scratch, TimestampType, compress, crc32c, decompress, validate,
+    DECOMPRESSED_BATCH_BYTES_MAX, Header, NewRecord, ProducePolicy, RecordView, Scratch, TimestampType, compress,
+    crc32c, decompress, validate,
 };
 use base::{LeaderEpoch, Offset, Timestamp};
 use proptest::prelude::*;
@@ -70,6 +71,7 @@ fn policy(compression: Option<Compression>) -> ProducePolicy {
     ProducePolicy {
         batch_bytes_max: 8 << 20,
         decompressed_bytes_max: 8 << 20,
+        decompressed_total_max: DECOMPRESSED_BATCH_BYTES_MAX,
         timestamp_type: TimestampType::CreateTime,
         timestamp_before_ms_max: i64::MAX,
         timestamp_after_ms_max: i64::MAX,

@@ -1,4 +1,4 @@
-use super::{ProducePolicy, Scratch, validate};
+use super::{DECOMPRESSED_BATCH_BYTES_MAX, ProducePolicy, Scratch, validate};
 use crate::varint::put_i64;
 use crate::{
     BatchBuilder, BatchHeader, BatchOptions, BatchView, Codec, Compression, NewRecord, TimestampType, compress, crc32c,
@@ -12,6 +12,7 @@ fn policy() -> ProducePolicy {
     ProducePolicy {
         batch_bytes_max: 1_048_588,
         decompressed_bytes_max: i32::MAX as usize,
+        decompressed_total_max: DECOMPRESSED_BATCH_BYTES_MAX,
         timestamp_type: TimestampType::CreateTime,
         timestamp_before_ms_max: i64::MAX,
         timestamp_after_ms_max: 3_600_000,
@@ -321,6 +322,28 @@ fn s16_a_record_that_decompresses_to_too_much_is_refused() {
         assert!(rejection.message.starts_with("record 1 of 1000"), "{}", rejection.message);
         let roomy = ProducePolicy { decompressed_bytes_max: 100_100, ..policy() };
         assert!(validate(&bytes, &roomy, &mut Scratch::default()).is_ok(), "{codec:?}");
+    }
+}
+
+/// A request has one bound for all of its batches: what each took is told, also when it is refused.
+#[test]
+fn s16_a_batch_that_decompresses_to_more_than_is_left_is_refused() {
+    for &codec in &Codec::ALL[1..] {
+        let mut builder = BatchBuilder::new(options(codec));
+        for _ in 0..3 {
+            builder.append(&NewRecord { timestamp: NOW, key: None, value: Some(&[0; 100_000]), headers: &[] });
+        }
+        let bytes = builder.build();
+        let mut scratch = Scratch::default();
+        assert!(validate(&bytes, &policy(), &mut scratch).is_ok());
+        let whole = scratch.take_decompressed();
+        assert!((300_000..300_100).contains(&whole) && scratch.take_decompressed() == 0, "{codec:?}: {whole}");
+        let enough = ProducePolicy { decompressed_total_max: whole, ..policy() };
+        assert!(validate(&bytes, &enough, &mut scratch).is_ok(), "{codec:?}");
+        scratch.take_decompressed();
+        let less = ProducePolicy { decompressed_total_max: whole - 1, ..policy() };
+        assert_eq!(validate(&bytes, &less, &mut scratch).unwrap_err().code, ErrorCode::MessageTooLarge, "{codec:?}");
+        assert!(scratch.take_decompressed() > 200_000, "{codec:?}");
     }
 }
 

@@ -151,24 +151,18 @@ pub(super) struct Limits {
     pub(super) total: usize,
 }
 
-/// Walks `count` records that fill the decompressed stream exactly, and gives the bytes that they took.
+/// Walks `count` records that fill the decompressed stream exactly. Gives the bytes that were decompressed, also where they are wrong.
 pub(super) fn stream(
     source: Reader<'_>,
     limits: Limits,
     window: &mut Vec<u8>,
     count: i32,
     mut each: impl FnMut(Walk),
-) -> Result<usize, (i32, Fault)> {
+) -> (usize, Result<(), (i32, Fault)>) {
     window.resize(WINDOW, 0);
     let mut stream = Stream { source, limits, passed: 0, window, from: 0, to: 0, left: 0 };
-    for index in 0..count {
-        stream.record(index, &mut each).map_err(|fault| (index, fault))?;
-    }
-    match stream.at_end() {
-        Ok(true) => Ok(stream.passed),
-        Ok(false) => Err((count, Fault::Malformed(AFTER_LAST))),
-        Err(fault) => Err((count, fault)),
-    }
+    let walked = stream.walk(count, &mut each);
+    (stream.passed, walked)
 }
 
 struct Stream<'a, 'w> {
@@ -183,6 +177,17 @@ struct Stream<'a, 'w> {
 }
 
 impl Stream<'_, '_> {
+    fn walk(&mut self, count: i32, each: &mut impl FnMut(Walk)) -> Result<(), (i32, Fault)> {
+        for index in 0..count {
+            self.record(index, each).map_err(|fault| (index, fault))?;
+        }
+        match self.at_end() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err((count, Fault::Malformed(AFTER_LAST))),
+            Err(fault) => Err((count, fault)),
+        }
+    }
+
     fn record(&mut self, index: i32, each: &mut impl FnMut(Walk)) -> Result<(), Fault> {
         self.left = usize::MAX;
         let length = usize::try_from(self.int()?).map_err(|_| NEGATIVE)?;

@@ -2,6 +2,7 @@
 
 use crate::answer::ReplyTo;
 use crate::broker::Broker;
+use crate::pace::Pace;
 use crate::partition::{FoundOffset, Isolation, Partition};
 use base::{ErrorCode, LeaderEpoch, Refusal, Timestamp};
 use net::Reply;
@@ -11,6 +12,7 @@ use protocol::messages::list_offsets_response::{
 };
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The timestamps that name a place instead of a time.
 mod special {
@@ -25,36 +27,78 @@ mod special {
 const CONSUMER: i32 = -1;
 const READ_COMMITTED: i8 = 1;
 
-pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &ListOffsetsRequest<'_>) -> Reply {
-    let twice = named_twice(request);
-    let mut told = BTreeSet::new();
-    let isolation = match (request.replica_id, request.isolation_level) {
-        (CONSUMER, READ_COMMITTED) => Isolation::ReadCommitted,
-        (CONSUMER, _) => Isolation::ReadUncommitted,
-        _ => Isolation::LogEnd,
-    };
+pub(crate) fn handle(broker: &Arc<Broker>, to: ReplyTo, request: ListOffsetsRequest<'_>) -> Reply {
+    if look_ups(&request) > 1 {
+        let (broker, request) = (Arc::clone(broker), request.into_owned());
+        return Reply::Later(Box::pin(async move { to.later(&in_turns(&broker, to, &request).await) }));
+    }
+    let mut asked = Asked::of(&request);
     let topics = request.topics.iter().map(|topic| ListOffsetsTopicResponse {
         name: Cow::Borrowed(&topic.name),
-        partitions: topic
-            .partitions
-            .iter()
-            .filter(|wanted| {
-                // What is named twice is refused once.
-                let named = (&*topic.name, wanted.partition_index);
-                !twice.contains(&named) || told.insert(named)
-            })
-            .map(|wanted| {
-                let found = if twice.contains(&(&*topic.name, wanted.partition_index)) {
-                    Err(Refusal::new(ErrorCode::InvalidRequest, "the request names this partition twice"))
-                } else {
-                    find(broker, to.version, &topic.name, wanted, isolation)
-                };
-                partition_answer(to.version, wanted.partition_index, found)
-            })
-            .collect(),
+        partitions: topic.partitions.iter().filter_map(|one| asked.answer(broker, to, &topic.name, one)).collect(),
         ..ListOffsetsTopicResponse::default()
     });
     to.now(&ListOffsetsResponse { topics: topics.collect(), ..ListOffsetsResponse::default() })
+}
+
+/// Partitions whose batches have to be looked into, and perhaps decompressed: what takes time.
+fn look_ups(request: &ListOffsetsRequest<'_>) -> usize {
+    let all = request.topics.iter().flat_map(|topic| &topic.partitions);
+    all.filter(|one| one.timestamp >= 0 || one.timestamp == special::MAX_TIMESTAMP).count()
+}
+
+/// Answers one partition after the other, and lets others run in between.
+async fn in_turns<'a>(broker: &Broker, to: ReplyTo, request: &'a ListOffsetsRequest<'_>) -> ListOffsetsResponse<'a> {
+    let (mut asked, mut pace) = (Asked::of(request), Pace::new(&broker.clock));
+    let mut response = ListOffsetsResponse::default();
+    for topic in &request.topics {
+        let mut partitions = Vec::new();
+        for one in &topic.partitions {
+            partitions.extend(asked.answer(broker, to, &topic.name, one));
+            pace.give_way().await;
+        }
+        let name = Cow::Borrowed(&*topic.name);
+        response.topics.push(ListOffsetsTopicResponse { name, partitions, ..ListOffsetsTopicResponse::default() });
+    }
+    response
+}
+
+/// What is asked of every partition of a request.
+struct Asked<'a> {
+    isolation: Isolation,
+    /// Named more than once, and of them those that this was told of.
+    twice: BTreeSet<(&'a str, i32)>,
+    told: BTreeSet<(&'a str, i32)>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(request: &'a ListOffsetsRequest<'_>) -> Asked<'a> {
+        let isolation = match (request.replica_id, request.isolation_level) {
+            (CONSUMER, READ_COMMITTED) => Isolation::ReadCommitted,
+            (CONSUMER, _) => Isolation::ReadUncommitted,
+            _ => Isolation::LogEnd,
+        };
+        Asked { isolation, twice: named_twice(request), told: BTreeSet::new() }
+    }
+
+    /// What is named twice is refused once.
+    fn answer(
+        &mut self,
+        broker: &Broker,
+        to: ReplyTo,
+        topic: &'a str,
+        wanted: &ListOffsetsPartition,
+    ) -> Option<ListOffsetsPartitionResponse> {
+        let named = (topic, wanted.partition_index);
+        let found = if !self.twice.contains(&named) {
+            find(broker, to.version, topic, wanted, self.isolation)
+        } else if self.told.insert(named) {
+            Err(Refusal::new(ErrorCode::InvalidRequest, "the request names this partition twice"))
+        } else {
+            return None;
+        };
+        Some(partition_answer(to.version, wanted.partition_index, found))
+    }
 }
 
 fn named_twice<'a>(request: &'a ListOffsetsRequest<'_>) -> BTreeSet<(&'a str, i32)> {

@@ -13,6 +13,7 @@ use protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
 use protocol::wire::Records;
+use record::{DECOMPRESSED_BATCH_BYTES_MAX, ProducePolicy};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -42,13 +43,15 @@ pub(crate) fn handle(broker: &Arc<Broker>, session: &Session, to: ReplyTo, reque
     let mut response = ProduceResponse::default();
     let mut failed = None;
     let refused = transaction_refused(request);
+    // A request may carry a thousand batches of a few KB each, and the whole of it is one turn of the loop.
+    let mut decompressed_left = DECOMPRESSED_BATCH_BYTES_MAX;
     for topic in request.topic_data.iter().filter(|topic| !topic.partition_data.is_empty()) {
         let topic_index = response.responses.len();
         let mut answers = Vec::with_capacity(topic.partition_data.len());
         for (index, data) in topic.partition_data.iter().enumerate() {
             let outcome = match &refused {
                 Some(refusal) => Err(refusal.clone().into()),
-                None => produce_one(broker, session, to, request, topic, data),
+                None => produce_one(broker, session, to, request, (topic, data), &mut decompressed_left),
             };
             if let Err(error) = &outcome {
                 failed = Some(error.refusal.clone());
@@ -207,8 +210,8 @@ fn produce_one(
     session: &Session,
     to: ReplyTo,
     request: &ProduceRequest<'_>,
-    topic: &TopicProduceData<'_>,
-    data: &PartitionProduceData<'_>,
+    (topic, data): (&TopicProduceData<'_>, &PartitionProduceData<'_>),
+    decompressed_left: &mut usize,
 ) -> Result<Produced, ProduceError> {
     if !(-1..=1).contains(&request.acks) {
         let why = format!("acks={} is not one of -1 (all), 0 and 1", request.acks);
@@ -234,14 +237,16 @@ fn produce_one(
         }
     };
     let policy = partition.produce_policy(broker.clock.wall());
+    let policy = ProducePolicy { decompressed_total_max: *decompressed_left, ..policy };
     let mut scratch = session.scratch();
     // What the producer sent counts, not what the topic makes of it: an old producer may write to a topic that is kept in zstd.
     if to.version < ZSTD_SINCE && attributes(data) & CODEC_MASK == ZSTD {
         let why = format!("zstd needs Produce version {ZSTD_SINCE} or newer, this is version {}", to.version);
         return Err(Refusal::new(ErrorCode::UnsupportedCompressionType, why).into());
     }
-    let batch =
-        record::validate(bytes, &policy, &mut scratch).map_err(|rejection| rejected(rejection, bytes, &partition))?;
+    let validated = record::validate(bytes, &policy, &mut scratch);
+    *decompressed_left = decompressed_left.saturating_sub(scratch.take_decompressed());
+    let batch = validated.map_err(|rejection| rejected(rejection, bytes, &partition))?;
     let appended = partition.append_produced(&batch, request.acks, broker.clock.wall());
     match appended {
         Ok(appended) => {
