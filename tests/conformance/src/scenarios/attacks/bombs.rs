@@ -1,11 +1,14 @@
 //! S16: batches that are small until they are decompressed, made by hand for each codec.
 
-use super::requests::{ALL, create_topic, list_offset, produce, wall_ms};
+use super::requests::{ALL, ask, count, create_topic, list_offset, list_offsets_body, produce, string, wall_ms};
 use super::siege::{GROWTH_KIB_MAX, Siege, resident_kib};
 use conformance::fault::{During, Fault, ensure};
 use conformance::made_batch::{MadeBatch, varint};
 use conformance::rig::Scene;
-use conformance::wire::connect;
+use conformance::wire::{connect, frame};
+use std::io::Write;
+
+const MESSAGE_TOO_LARGE: i16 = 10;
 
 const GZIP: i16 = 1;
 const SNAPPY: i16 = 2;
@@ -20,6 +23,15 @@ const LOOPS_MAX: u64 = 2;
 
 /// The value's bytes, all zero.
 const MIB: usize = 1 << 20;
+
+/// Batches of one request that together would decompress to more than one alone may.
+const TOGETHER: usize = 6;
+/// Look-ups by time that a connection pipelines, and such connections.
+const PIPELINED: i32 = 300;
+const IMPATIENT: usize = 4;
+/// Topics that one look-up names, and connections with two of those.
+const LOOKED_UP: usize = 8;
+const THOROUGH: usize = 2;
 
 /// Name, codec, and the payload of a record whose value is so many zeros.
 fn bombs() -> Vec<(&'static str, i16, Vec<u8>)> {
@@ -80,6 +92,59 @@ pub(in super::super) fn s16_windows(scene: &Scene<'_>) -> Result<(), Fault> {
     let (error, _) = produce(&mut streams[0], "any", ALL, &batch(ZSTD, zstd(1000, 31)))?;
     ensure(error != 0, || "a window of 2 GiB was taken".to_owned())?;
     siege.lift(scene, "zstd windows of 128 MiB", LOOPS_MAX * WINDOW_KIB_MAX + GROWTH_KIB_MAX)
+}
+
+/// Many batches in one request, which is answered at once: together they may decompress to what one alone may.
+pub(in super::super) fn s16_bombs_of_one_request(scene: &Scene<'_>) -> Result<(), Fault> {
+    let siege = Siege::lay(scene, scene.plan()?)?;
+    let mut stream = connect(&siege.node.address)?;
+    let bytes = batch(ZSTD, zstd(600 * MIB, 20));
+    let mut body =
+        [&(-1_i16).to_be_bytes()[..], &ALL.to_be_bytes(), &30_000_i32.to_be_bytes(), &count(TOGETHER)].concat();
+    for number in 0..TOGETHER {
+        let topic = format!("any{number}");
+        create_topic(&mut stream, &topic, &[])?;
+        body.extend([&string(topic.as_bytes())[..], &count(1), &0_i32.to_be_bytes(), &count(bytes.len())].concat());
+        body.extend(&bytes);
+    }
+    let answer = ask(&mut stream, 0, 7, &body)?;
+    // Correlation id and count; of each topic its name, a count, an index, the error, and three longs.
+    let error = |number: usize| answer.get(8 + number * 40 + 6 + 4 + 4..).and_then(|rest| rest.first_chunk::<2>());
+    let errors: Vec<_> =
+        (0..TOGETHER).map(|number| error(number).map_or(-1, |code| i16::from_be_bytes(*code))).collect();
+    ensure(errors == [0, 0, 0, MESSAGE_TOO_LARGE, MESSAGE_TOO_LARGE, MESSAGE_TOO_LARGE], || {
+        format!("batches of 600 MiB in one request are answered {errors:?}")
+    })?;
+    siege.lift(scene, "bombs in one request", GROWTH_KIB_MAX)
+}
+
+/// Look-ups by time in such a batch, pipelined by few connections and many in one request: each takes a tenth of a second, and whoever else is
+/// on the same loop has its turn between any two.
+pub(in super::super) fn s16_look_ups(scene: &Scene<'_>) -> Result<(), Fault> {
+    let siege = Siege::lay(scene, scene.plan()?)?;
+    let mut stream = connect(&siege.node.address)?;
+    let bytes = batch(ZSTD, zstd(600 * MIB, 20));
+    let topics: Vec<String> = (0..LOOKED_UP).map(|number| format!("any{number}")).collect();
+    for topic in &topics {
+        create_topic(&mut stream, topic, &[])?;
+        let (error, _) = produce(&mut stream, topic, ALL, &bytes)?;
+        ensure(error == 0, || format!("a record of 600 MiB is refused with error {error}"))?;
+    }
+    let (alone, all) = (list_offsets_body(&topics[..1], wall_ms() - 1_000_000), list_offsets_body(&topics, 0));
+    let mut impatient = Vec::new();
+    for (connections, look_ups, body) in [(IMPATIENT, PIPELINED, alone), (THOROUGH, 2, all)] {
+        let frames: Vec<u8> = (0..look_ups).flat_map(|id| frame(2, 1, id, &body)).collect();
+        for _ in 0..connections {
+            let mut stream = connect(&siege.node.address)?;
+            stream.write_all(&frames).during("look-ups")?;
+            impatient.push(stream);
+        }
+    }
+    for _ in 0..3 {
+        siege.honest_is_served().during("beside look-ups by time")?;
+    }
+    drop(impatient);
+    siege.lift(scene, "look-ups by time in bombs", GROWTH_KIB_MAX)
 }
 
 /// A record up to its value, which is `zeros` zeros; the count of headers behind it is another one.

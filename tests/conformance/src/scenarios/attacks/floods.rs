@@ -1,6 +1,6 @@
 //! More than anyone should ask: S08, S12, S14, S48.
 
-use super::requests::{ask, count, create_topic, string};
+use super::requests::{ask, count, create_topic, create_wide_topic, fetch_body, string};
 use super::siege::{GROWTH_KIB_MAX, Siege};
 use conformance::fault::{During, Fault, ensure};
 use conformance::rig::Scene;
@@ -22,6 +22,17 @@ const FLOODS: usize = 8;
 const FLOOD_BYTES: usize = 16 << 20;
 /// A flood that has not moved for this long is held back.
 const STUCK: Duration = Duration::from_millis(300);
+
+/// Partitions of a topic whose metadata are a large answer to a small request.
+const WIDE: i32 = 2_000;
+/// How often a connection asks for them, and such connections: behind a Fetch that waits so long, and without one.
+const ASKED: i32 = 250;
+const HELD_UP: usize = 12;
+const DEAF: usize = 250;
+const WAIT_MS: i32 = 3_000;
+/// `queued.max.request.bytes` of the node whose answers nobody reads: what they may take, beside one of 60 KiB a connection.
+const ANSWERS_MIB: u64 = 100;
+const ANSWER_KIB_MAX: u64 = 60;
 
 /// Connections of S14.
 const STRANGERS: usize = 2_000;
@@ -110,6 +121,50 @@ pub(in super::super) fn s12_floods_without_reading(scene: &Scene<'_>) -> Result<
         }
     }
     siege.lift(scene, "floods that nobody reads the answers of", GROWTH_KIB_MAX)
+}
+
+/// Large answers that are ready behind one that is not: they count for what a connection may hold, and all come in their order.
+pub(in super::super) fn s12_answers_behind_one_that_waits(scene: &Scene<'_>) -> Result<(), Fault> {
+    let siege = Siege::lay(scene, scene.plan()?)?;
+    let mut stream = connect(&siege.node.address)?;
+    create_wide_topic(&mut stream, "wide", WIDE)?;
+    create_topic(&mut stream, "quiet", &[])?;
+    let waiting = frame(1, 4, 0, &fetch_body("quiet", 0, WAIT_MS, 1));
+    let mut held_up = Vec::new();
+    for _ in 0..HELD_UP {
+        let mut stream = connect(&siege.node.address)?;
+        let asked = (1..=ASKED).flat_map(|id| frame(3, 1, id, &(-1_i32).to_be_bytes()));
+        stream.write_all(&waiting.iter().copied().chain(asked).collect::<Vec<u8>>()).during("requests")?;
+        held_up.push(stream);
+    }
+    siege.honest_is_served()?;
+    for stream in &mut held_up {
+        for id in 0..=ASKED {
+            let answer = read_frame(stream).during("an answer behind one that waits")?;
+            ensure(answer[..4] == id.to_be_bytes(), || format!("answer {id} has the id {:?}", &answer[..4]))?;
+        }
+    }
+    siege.lift(scene, "answers behind one that waits", GROWTH_KIB_MAX)
+}
+
+/// Large answers that nobody reads, on many connections: there is a limit for all of them together.
+pub(in super::super) fn s12_answers_of_many_connections(scene: &Scene<'_>) -> Result<(), Fault> {
+    let plan = scene.plan()?.with("queued.max.request.bytes", &(ANSWERS_MIB << 20).to_string());
+    let siege = Siege::lay(scene, plan)?;
+    create_wide_topic(&mut connect(&siege.node.address)?, "wide", WIDE)?;
+    let asked: Vec<u8> = (0..ASKED).flat_map(|id| frame(3, 1, id, &(-1_i32).to_be_bytes())).collect();
+    let mut deaf = Vec::new();
+    for number in 0..DEAF {
+        let mut stream = connect(&siege.node.address).during(format!("connection {number}"))?;
+        stream.write_all(&asked).during(format!("connection {number}"))?;
+        deaf.push(stream);
+    }
+    for _ in 0..3 {
+        siege.honest_is_served().during("beside answers that nobody reads")?;
+    }
+    drop(deaf);
+    let bound = (ANSWERS_MIB << 10) + DEAF as u64 * ANSWER_KIB_MAX;
+    siege.lift(scene, "answers that nobody reads", bound + GROWTH_KIB_MAX)
 }
 
 /// HTTP, TLS and noise, many times: few lines in the log.

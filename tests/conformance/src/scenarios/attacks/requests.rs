@@ -38,7 +38,11 @@ pub(super) fn ask(stream: &mut TcpStream, key: i16, version: i16, body: &[u8]) -
 
 /// CreateTopics 2 with one partition and these configs; its error code.
 pub(super) fn try_create_topic(stream: &mut TcpStream, name: &[u8], configs: &[(&str, &str)]) -> Result<i16, Fault> {
-    let mut body = [&count(1)[..], &string(name), &1_i32.to_be_bytes(), &1_i16.to_be_bytes(), &count(0)].concat();
+    try_create(stream, name, 1, configs)
+}
+
+fn try_create(stream: &mut TcpStream, name: &[u8], partitions: i32, configs: &[(&str, &str)]) -> Result<i16, Fault> {
+    let mut body = [&count(1)[..], &string(name), &partitions.to_be_bytes(), &1_i16.to_be_bytes(), &count(0)].concat();
     body.extend(count(configs.len()));
     for (key, value) in configs {
         body.extend([string(key.as_bytes()), string(value.as_bytes())].concat());
@@ -53,6 +57,12 @@ pub(super) fn try_create_topic(stream: &mut TcpStream, name: &[u8], configs: &[(
 /// As [`try_create_topic`], which must succeed.
 pub(super) fn create_topic(stream: &mut TcpStream, name: &str, configs: &[(&str, &str)]) -> Result<(), Fault> {
     let error = try_create_topic(stream, name.as_bytes(), configs)?;
+    ensure(error == 0, || format!("creating {name} is refused with error {error}"))
+}
+
+/// A topic of many partitions.
+pub(super) fn create_wide_topic(stream: &mut TcpStream, name: &str, partitions: i32) -> Result<(), Fault> {
+    let error = try_create(stream, name.as_bytes(), partitions, &[])?;
     ensure(error == 0, || format!("creating {name} is refused with error {error}"))
 }
 
@@ -76,14 +86,19 @@ pub(super) fn produce_to(stream: &mut TcpStream, topic: &[u8], acks: i16, record
     Ok((short(&answer, at)?, long(&answer, at + 2)?))
 }
 
-/// Fetches partition 0 from `offset`, waiting for a byte: the records' bytes.
-pub(super) fn fetch(stream: &mut TcpStream, topic: &str, offset: i64) -> Result<Vec<u8>, Fault> {
+/// The body of a Fetch 4 of partition 0 that waits so long for so many bytes.
+pub(super) fn fetch_body(topic: &str, offset: i64, wait_ms: i32, bytes_min: i32) -> Vec<u8> {
     let mut body =
-        [(-1_i32).to_be_bytes(), 5_000_i32.to_be_bytes(), 1_i32.to_be_bytes(), 65_536_i32.to_be_bytes()].concat();
+        [(-1_i32).to_be_bytes(), wait_ms.to_be_bytes(), bytes_min.to_be_bytes(), 65_536_i32.to_be_bytes()].concat();
     body.push(0);
     body.extend([&count(1)[..], &string(topic.as_bytes()), &count(1), &0_i32.to_be_bytes()].concat());
     body.extend([&offset.to_be_bytes()[..], &65_536_i32.to_be_bytes()].concat());
-    let answer = ask(stream, 1, 4, &body)?;
+    body
+}
+
+/// Fetches partition 0 from `offset`, waiting for a byte: the records' bytes.
+pub(super) fn fetch(stream: &mut TcpStream, topic: &str, offset: i64) -> Result<Vec<u8>, Fault> {
+    let answer = ask(stream, 1, 4, &fetch_body(topic, offset, 5_000, 1))?;
     // Throttle time and count, the name, the partition's count and index.
     let at = BODY + 4 + 4 + 2 + topic.len() + 4 + 4;
     let error = short(&answer, at)?;
@@ -91,11 +106,19 @@ pub(super) fn fetch(stream: &mut TcpStream, topic: &str, offset: i64) -> Result<
     Ok(answer[at..].to_vec())
 }
 
+/// The body of a ListOffsets 1 for partition 0 of each of these topics.
+pub(super) fn list_offsets_body<T: AsRef<str>>(topics: &[T], time: i64) -> Vec<u8> {
+    let mut body = [(-1_i32).to_be_bytes(), count(topics.len())].concat();
+    for topic in topics {
+        body.extend([&string(topic.as_ref().as_bytes())[..], &count(1), &0_i32.to_be_bytes()].concat());
+        body.extend(time.to_be_bytes());
+    }
+    body
+}
+
 /// ListOffsets 1 for partition 0: error code and offset. `time` is -1 for the log's end.
 pub(super) fn list_offset(stream: &mut TcpStream, topic: &str, time: i64) -> Result<(i16, i64), Fault> {
-    let mut body = [&(-1_i32).to_be_bytes()[..], &count(1), &string(topic.as_bytes()), &count(1)].concat();
-    body.extend([&0_i32.to_be_bytes()[..], &time.to_be_bytes()].concat());
-    let answer = ask(stream, 2, 1, &body)?;
+    let answer = ask(stream, 2, 1, &list_offsets_body(&[topic], time))?;
     let at = BODY + 4 + 2 + topic.len() + 4 + 4;
     Ok((short(&answer, at)?, long(&answer, at + 2 + 8)?))
 }
