@@ -49,7 +49,7 @@ fn run(task: Task) -> Result<(), Fault> {
             Ok(())
         }
         Task::Ceiling(words) => ceiling::serve(&words),
-        Task::Page(folder) => Report::read(&folder)?.write(&folder),
+        Task::Page(folder) => Report::read(&folder)?.write_page(&folder),
         Task::Gate(record) => gate::run(record),
         Task::Run(options) => measure(&options),
     }

@@ -45,15 +45,25 @@ impl Report {
     pub fn write(&self, folder: &Path) -> Result<(), Fault> {
         std::fs::create_dir_all(folder).during(folder.display())?;
         let text = serde_json::to_string_pretty(self).map_err(|error| Fault::Failed(error.to_string()))?;
-        let mut files = vec![(RESULTS.to_owned(), text + "\n")];
-        let plots = plot::all(self);
-        files.push(("README.md".to_owned(), page::render(self, &plots)));
-        files.extend(plots.into_iter().map(|plot| (plot.file, plot.svg)));
-        for (name, text) in files {
+        let path = folder.join(RESULTS);
+        std::fs::write(&path, text + "\n").during(path.display())?;
+        self.write_page(folder)
+    }
+
+    /// Writes page and plots alone.
+    pub fn write_page(&self, folder: &Path) -> Result<(), Fault> {
+        self.page().into_iter().try_for_each(|(name, text)| {
             let path = folder.join(name);
-            std::fs::write(&path, text).during(path.display())?;
-        }
-        Ok(())
+            std::fs::write(&path, text).during(path.display())
+        })
+    }
+
+    /// The page and its plots, by their files' names.
+    fn page(&self) -> Vec<(String, String)> {
+        let plots = plot::all(self);
+        let mut files = vec![("README.md".to_owned(), page::render(self, &plots))];
+        files.extend(plots.into_iter().map(|plot| (plot.file, plot.svg)));
+        files
     }
 
     /// The case of this name.
@@ -64,5 +74,21 @@ impl Report {
     /// The best round of a contestant's figure.
     pub fn best(&self, case: &str, contestant: &str, figure: &str) -> Option<f64> {
         self.row(case)?.best(contestant, figure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Report;
+    use conformance::rig::workspace;
+
+    /// Whoever changes how a page is made, or a page by hand, makes it again: `cargo xtask bench --page docs/bench`.
+    #[test]
+    fn the_page_that_is_checked_in_says_what_its_results_say() {
+        let folder = workspace().join("docs/bench");
+        for (name, text) in Report::read(&folder).expect("results that are checked in").page() {
+            let there = std::fs::read_to_string(folder.join(&name)).unwrap_or_default();
+            assert!(there == text, "docs/bench/{name} is not what docs/bench/results.json says");
+        }
     }
 }

@@ -14,8 +14,8 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     process::run(root, &["cargo", "fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     tidy::run(root)?;
     deny(root)?;
-    process::run(root, &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    fuzz::lint(root)?;
+    let lint = ["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    fuzz::lint_beside(root, || process::run(root, &lint))?;
     suite::run(root, &[])?;
     bench::run(root, &["--gate".to_owned()])
 }

@@ -107,14 +107,29 @@ fn lock(root: &Path) -> Result<(), String> {
 }
 
 /// Clippy over the fuzz workspace, which the root's does not reach.
-pub(crate) fn lint(root: &Path) -> Result<(), String> {
+const LINT: [&str; 12] = [
+    "cargo",
+    "clippy",
+    "--manifest-path",
+    "fuzz/Cargo.toml",
+    "--target-dir",
+    HOME,
+    "--lib",
+    "--example",
+    "seeds",
+    "--",
+    "-D",
+    "warnings",
+];
+
+/// Does `work` while clippy looks at the fuzz workspace.
+pub(crate) fn lint_beside(root: &Path, work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     lock(root)?;
-    let manifest = ["cargo", "clippy", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", HOME];
-    process::run(root, &[&manifest[..], &["--lib", "--example", "seeds", "--", "-D", "warnings"]].concat())
+    process::beside(root, &LINT, work)
 }
 
 /// Builds all targets; where they are.
-fn build(root: &Path) -> Result<PathBuf, String> {
+pub(crate) fn build(root: &Path) -> Result<PathBuf, String> {
     lock(root)?;
     let host = process::output(root, &["rustc", "--version", "--verbose"])?;
     let host = host.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc does not say its host")?;

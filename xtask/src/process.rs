@@ -67,6 +67,18 @@ impl Started {
     }
 }
 
+/// Does `work` while a command runs beside it, which uses what the other leaves of the machine: one crate at a time is no rare thing for a
+/// build. What the command says comes when both are done, and both have to succeed.
+pub(crate) fn beside<T>(root: &Path, args: &[&str], work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let shown = args.join(" ");
+    println!("$ {shown} &");
+    let started = start(root, args)?;
+    let done = work();
+    let (success, said) = started.finish()?;
+    println!("`{shown}` said:\n{said}");
+    if success { done } else { Err(format!("`{shown}` failed")) }
+}
+
 /// As [`run`], handing every line of stdout to `line` after it is printed; the status is the caller's to judge.
 pub(crate) fn stream(root: &Path, args: &[&str], line: &mut dyn FnMut(&str)) -> Result<ExitStatus, String> {
     let shown = args.join(" ");
@@ -95,4 +107,18 @@ pub(crate) fn works(root: &Path, args: &[&str]) -> bool {
     let Some((program, rest)) = args.split_first() else { return false };
     let quiet = Command::new(program).args(rest).current_dir(root).stdout(Stdio::null()).stderr(Stdio::null()).status();
     quiet.is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beside;
+    use std::path::Path;
+
+    #[test]
+    fn what_runs_beside_has_to_succeed_and_so_has_the_work() {
+        let here = Path::new(".");
+        assert_eq!(beside(here, &["true"], || Ok(5)), Ok(5));
+        assert!(beside(here, &["false"], || Ok(5)).is_err());
+        assert_eq!(beside(here, &["true"], || Err::<(), _>("why".to_owned())), Err("why".to_owned()));
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
         stage(root, &["env", PROPERTIES_BEGIN_AT, "cargo", "test", "--workspace", "--no-fail-fast"], &mut tally)?;
     }
     if runs("fuzz") {
-        fuzzing(root, &mut tally);
+        fuzzing(root, only.is_none(), &mut tally);
     }
     for rig in ["conformance", "crash"] {
         if runs(rig) {
@@ -43,6 +43,9 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     close(&tally, std::env::var("CI").is_ok_and(|ci| ci == "true"))
 }
 
+/// The broker is built as a user would run it, less link-time optimisation: start time and memory are printed, not guessed.
+const BUILD_NODE: [&str; 6] = ["cargo", "build", "--profile", "release-lite", "--package", "cli"];
+
 /// The page that `cargo xtask diff` writes.
 const DIFFERENCES: &str = "docs/book/differences.md";
 /// Parts of the names of the scenarios in which one broker goes on with what the other has written.
@@ -50,7 +53,7 @@ const TAKEOVERS: [&str; 5] = ["takes_over", "taken_over", "is_shared", "kafka_st
 
 /// `cargo xtask diff`: our node and Apache Kafka side by side, and the page about it. Fails when a difference has no reason.
 pub(crate) fn diff(root: &Path) -> Result<(), String> {
-    process::run(root, &["cargo", "build", "--profile", "release-lite", "--package", "cli"])?;
+    process::run(root, &BUILD_NODE)?;
     process::run(root, &["cargo", "run", "--quiet", "--package", "conformance", "--", "--diff", DIFFERENCES])
 }
 
@@ -70,10 +73,9 @@ pub(crate) fn run_crash(root: &Path, args: &[String]) -> Result<(), String> {
     close(&tally, std::env::var("CI").is_ok_and(|ci| ci == "true"))
 }
 
-/// The broker is built as a user would run it, less link-time optimisation: start time and memory are printed, not guessed.
+/// Builds the node and runs a rig against it.
 fn against_the_node(root: &Path, rig: &str, args: &[String], tally: &mut Tally) -> Result<(), String> {
-    let built = process::run(root, &["cargo", "build", "--profile", "release-lite", "--package", "cli"]);
-    if let Err(why) = built {
+    if let Err(why) = process::run(root, &BUILD_NODE) {
         println!("{why}");
         tally.failed += 1;
         return Ok(());
@@ -83,11 +85,16 @@ fn against_the_node(root: &Path, rig: &str, args: &[String], tally: &mut Tally) 
     stage(root, &command, tally)
 }
 
-/// Each fuzz target over its seeds, and from there so many inputs on.
-fn fuzzing(root: &Path, tally: &mut Tally) {
+/// Each fuzz target over its seeds, and from there so many inputs on. Where the node is wanted next it is built beside the targets, but not
+/// while these run: what they get through is not to depend on it.
+fn fuzzing(root: &Path, node_is_next: bool, tally: &mut Tally) {
     if !process::works(root, &["c++", "--version"]) {
         tally.skipped.push("fuzz: no C++ compiler (c++) to compile libFuzzer with".to_owned());
         return;
+    }
+    // Whichever of the two cannot be built is told of again, and counted, by whoever needs it.
+    if node_is_next && let Err(why) = process::beside(root, &BUILD_NODE, || fuzz::build(root)) {
+        println!("{why}");
     }
     match fuzz::targets(root, &[], fuzz::IN_TEST) {
         Ok(outcomes) => outcomes.iter().for_each(|outcome| match outcome.broken {
