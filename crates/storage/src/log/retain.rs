@@ -57,12 +57,13 @@ impl Log {
             let end = self.segments.get(at + 1).map_or(self.log_end, |next| next.base);
             let is_active = at + 1 == self.segments.len();
             let segment = &mut self.segments[at];
-            if end > high_watermark || segment.size == 0 {
+            // Compaction may have left nothing of a segment before the active one: it goes when its time has come, and what follows with it.
+            if end > high_watermark || (is_active && segment.size == 0) {
                 break;
             }
             let below_start = !is_active && end <= self.log_start;
             // A size limit counts only whole segments beyond it, as Kafka's does.
-            let too_many = surplus >= segment.size;
+            let too_many = surplus > 0 && surplus >= segment.size;
             let too_old = self.config.delete && self.config.retention_ms >= 0 && {
                 let newest = segment.newest(disk.as_ref(), &self.dir)?;
                 now.millis_since(newest) > self.config.retention_ms

@@ -1,10 +1,11 @@
 //! When a segment ends, as Apache Kafka 4.4.0 was seen to end its own.
 
 use super::{DIR, new_log, options};
-use crate::{AppendError, Appended, Disk, FaultyMemDisk, Log, LogConfig};
+use crate::{AppendError, Appended, Disk, FaultyMemDisk, Log, LogConfig, LogOptions};
 use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use record::{BatchBuilder, BatchOptions, NewRecord, ValidBatch};
 use std::path::Path;
+use std::sync::Arc;
 
 fn one(timestamp: i64, size: usize) -> Vec<u8> {
     let mut builder = BatchBuilder::new(BatchOptions::default());
@@ -80,6 +81,30 @@ fn records_without_a_time_are_kept_for_retention_ms_after_they_were_written() {
     assert_eq!(log.retain(Timestamp(6_500), log.log_end()).unwrap(), None);
     log.retain(Timestamp(6_501), log.log_end()).unwrap().unwrap();
     assert_eq!((log.log_start(), log.segment_count()), (Offset(2), 1));
+}
+
+#[test]
+fn a_segment_that_compaction_emptied_does_not_hold_retention_up() {
+    let disk = FaultyMemDisk::new(1);
+    let mut log = log_with(&disk, |_| ());
+    for i in 0..3 {
+        send(&mut log, 0, &one(1_000 + i, 10)).unwrap();
+        log.roll().unwrap();
+    }
+    log.close().unwrap();
+    for suffix in ["log", "index", "timeindex"] {
+        disk.overwrite(&Path::new(DIR).join(crate::log_file_name(Offset(0), suffix)), &[]);
+    }
+    let retain = |change: &dyn Fn(&mut LogConfig)| {
+        let mut config = LogConfig { compact: true, ..LogConfig::clone(&options(true).config) };
+        change(&mut config);
+        let disk = disk.clone();
+        let (mut log, _) = Log::open(Arc::new(disk), LogOptions { config: config.into(), ..options(true) }).unwrap();
+        log.retain(Timestamp(5_000), log.log_end()).unwrap();
+        (log.log_start(), log.log_end(), log.segment_count())
+    };
+    assert_eq!(retain(&|config| config.retention_ms = 1_000_000), (Offset(0), Offset(3), 4), "nothing is too old");
+    assert_eq!(retain(&|config| config.retention_ms = 10), (Offset(3), Offset(3), 1));
 }
 
 #[test]
