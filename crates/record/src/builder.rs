@@ -1,8 +1,8 @@
 //! Building batches: a producer's, the metadata log's, control batches.
 
-use crate::batch::{BATCH_OVERHEAD, BatchHeader, CRC_FROM, TimestampType, attribute};
 use crate::compress::{Codec, Compression, Scratch};
 use crate::crc::crc32c;
+use crate::header::{BATCH_OVERHEAD, BatchHeader, CRC_FROM, TimestampType, attribute};
 use crate::varint::{len_i64, put_i32, put_i64};
 use base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 

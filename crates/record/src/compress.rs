@@ -3,6 +3,7 @@
 //! Every decompression is a stream with a bound: nothing that a batch says about its size is believed, and memory grows with the
 //! bytes received, not with a claim. What one codec's stream looks like is the business of its own file.
 
+mod blocks;
 mod gzip;
 mod lz4;
 mod stream;
@@ -13,6 +14,10 @@ pub(crate) use stream::Reader;
 pub use stream::Scratch;
 
 use std::ops::RangeInclusive;
+
+/// The most that all records of a batch may decompress to: what a Java consumer could count. Only time is at stake, the walk
+/// keeps nothing.
+pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = i32::MAX as usize;
 
 /// How records are compressed: the low three bits of a batch's attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -8,16 +8,18 @@ mod builder;
 mod compress;
 pub mod control;
 mod crc;
+mod header;
 mod records;
 mod validate;
 mod varint;
 
-pub use batch::{BATCH_OVERHEAD, BatchError, BatchHeader, BatchView, Batches, LOG_OVERHEAD, TimestampType};
+pub use batch::{BatchView, Batches};
 pub use builder::{BatchBuilder, BatchOptions, Header, NewRecord};
-pub use compress::{Codec, CompressError, Compression, Scratch, compress, decompress};
+pub use compress::{Codec, CompressError, Compression, DECOMPRESSED_BATCH_BYTES_MAX, Scratch, compress, decompress};
 pub use crc::crc32c;
+pub use header::{BATCH_OVERHEAD, BatchError, BatchHeader, LOG_OVERHEAD, TimestampType};
 pub use records::{HeaderIter, RecordIter, RecordView};
-pub use validate::{DECOMPRESSED_BATCH_BYTES_MAX, ProducePolicy, Rejection, StampedHeader, ValidBatch, validate};
+pub use validate::{ProducePolicy, Rejection, StampedHeader, ValidBatch, validate};
 
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,8 @@
 //!
 //! A record: length varint, attributes i8, timestamp delta varlong, offset delta varint, key, value, headers.
 
-use crate::batch::{BatchError, BatchHeader, TimestampType};
-use crate::compress::{Codec, CompressError, Reader, Scratch};
-use crate::validate::DECOMPRESSED_BATCH_BYTES_MAX;
+use crate::compress::{Codec, CompressError, DECOMPRESSED_BATCH_BYTES_MAX, Reader, Scratch};
+use crate::header::{BatchError, BatchHeader, TimestampType};
 use crate::varint::{get_i32, get_i64};
 use base::{Offset, Timestamp};
 use std::borrow::Cow;

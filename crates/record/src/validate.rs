@@ -12,9 +12,10 @@
 
 mod walk;
 
-use crate::batch::{BATCH_OVERHEAD, BatchError, BatchHeader, BatchView, CRC_FROM, TimestampType, attribute};
-use crate::compress::{Codec, CompressError, Compression, Scratch};
+use crate::batch::BatchView;
+use crate::compress::{Codec, CompressError, Compression, DECOMPRESSED_BATCH_BYTES_MAX, Scratch};
 use crate::crc::crc32c_of_two;
+use crate::header::{BATCH_OVERHEAD, BatchError, BatchHeader, CRC_FROM, TimestampType, attribute};
 use base::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 use std::borrow::Cow;
 use walk::{Fault, Limits, Walk};
@@ -63,10 +64,6 @@ impl Rejection {
         Self::new(ErrorCode::InvalidRecord, message)
     }
 }
-
-/// The most that all records of a batch may decompress to: what a Java consumer could count. Only time is at stake, the walk
-/// keeps nothing.
-pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = i32::MAX as usize;
 
 impl From<BatchError> for Rejection {
     fn from(error: BatchError) -> Self {

@@ -1,7 +1,7 @@
 //! gzip (RFC 1952) around raw deflate: the framing is done here so that the deflate contexts, 40 KiB and 260 KiB, are reused.
 
 use super::CompressError;
-use super::stream::CHUNK;
+use super::blocks::CHUNK;
 use crc_fast::{CrcAlgorithm, Digest};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 

@@ -4,7 +4,7 @@
 //! because the block buffers are reused.
 
 use super::CompressError;
-use super::stream::{Blocks, copy};
+use super::blocks::{Blocks, copy};
 use twox_hash::XxHash32;
 
 /// Kafka's default: the fast compressor. Every other level is high compression, whose search gets longer up to 12.

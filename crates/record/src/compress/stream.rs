@@ -1,10 +1,9 @@
 //! One reader and one writer over all codecs, and the contexts that they reuse from batch to batch.
 
+use super::blocks::{CHUNK, copy};
 use super::{Codec, CompressError, Compression, gzip, lz4, xerial, zstandard};
 use std::fmt;
 
-/// Bytes that go from a decompressor to its consumer at a time.
-pub(super) const CHUNK: usize = 16 * 1024;
 /// A buffer or context that one batch made larger than this is let go after it, so that a single odd batch costs no memory for good.
 const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Likewise for a zstd context: levels up to 19 have windows of up to 8 MiB.
@@ -181,15 +180,6 @@ impl Reader<'_> {
     }
 }
 
-/// Moves as many bytes as fit from the front of `from`.
-pub(super) fn copy(from: &mut &[u8], out: &mut [u8]) -> usize {
-    let n = from.len().min(out.len());
-    let (taken, rest) = from.split_at(n);
-    out[..n].copy_from_slice(taken);
-    *from = rest;
-    n
-}
-
 /// A compressing writer. It appends to the buffer that each call is given, which must be the same one every time.
 pub(crate) enum Writer<'a> {
     None,
@@ -217,44 +207,6 @@ impl Writer<'_> {
             Writer::Snappy(writer) => writer.finish(out),
             Writer::Lz4(writer) => writer.finish(out),
             Writer::Zstd(writer) => writer.finish(out),
-        }
-    }
-}
-
-/// Cuts what is written into blocks of a fixed size, of which only the last is shorter.
-pub(super) struct Blocks<'a> {
-    size: usize,
-    pending: &'a mut Vec<u8>,
-}
-
-impl<'a> Blocks<'a> {
-    pub(super) fn new(size: usize, pending: &'a mut Vec<u8>) -> Self {
-        pending.clear();
-        Self { size, pending }
-    }
-
-    pub(super) fn write(&mut self, mut input: &[u8], mut each: impl FnMut(&[u8])) {
-        while !input.is_empty() {
-            // A whole block goes by without being copied.
-            if self.pending.is_empty() && input.len() >= self.size {
-                let (block, rest) = input.split_at(self.size);
-                each(block);
-                input = rest;
-                continue;
-            }
-            let (taken, rest) = input.split_at(input.len().min(self.size - self.pending.len()));
-            self.pending.extend_from_slice(taken);
-            input = rest;
-            if self.pending.len() == self.size {
-                each(self.pending);
-                self.pending.clear();
-            }
-        }
-    }
-
-    pub(super) fn finish(self, each: impl FnOnce(&[u8])) {
-        if !self.pending.is_empty() {
-            each(self.pending);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! may follow a frame.
 
 use super::CompressError;
-use super::stream::{Blocks, copy};
+use super::blocks::{Blocks, copy};
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
 const MAGIC: &[u8; 8] = b"\x82SNAPPY\0";

@@ -1,7 +1,7 @@
 //! zstd frames, one or several.
 
 use super::CompressError;
-use super::stream::CHUNK;
+use super::blocks::CHUNK;
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, get_error_name};
 
 pub(super) const LEVEL_DEFAULT: i32 = zstd::DEFAULT_COMPRESSION_LEVEL;
