@@ -25,6 +25,10 @@ const COMPLAINTS: &[&str] = &[
 const SEGMENT_BYTES: &str = "segment.bytes=1048576";
 const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes=1024";
 
+/// The rich records have a fixed time in the past: whoever keeps records for a week deletes them half a minute after its start, and only a quick
+/// machine has looked at them by then.
+pub(super) const KEPT: &str = "retention.ms=-1";
+
 /// A stopped node whose log dir holds rich topics of every codec, deleted records, a grown topic and groups.
 pub(super) fn filled(scene: &Scene<'_>, plan: Plan) -> Result<Plan, Fault> {
     // Members of the consumer protocol learn of each other with their heartbeats.
@@ -50,6 +54,8 @@ pub(super) fn filled(scene: &Scene<'_>, plan: Plan) -> Result<Plan, Fault> {
                 SEGMENT_BYTES,
                 "--config",
                 INDEX_INTERVAL_BYTES,
+                "--config",
+                KEPT,
             ];
             java.tool("TopicCommand", &[&server[..], &create].concat())?;
             java.peer(&["produce-rich", &node.address, &topic, "2", "20000", codec])?;

@@ -32,8 +32,11 @@ fn served(scene: &Scene<'_>, address: &str) -> Result<(String, String), Fault> {
             java.peer(&["check-rich", address, &format!("rich-{codec}"), "2", "20000"])?;
         }
         let server = ["--bootstrap-server", address];
-        let mut topics: Vec<String> =
-            java.tool("TopicCommand", &[&server[..], &["--describe"]].concat())?.lines().map(str::to_owned).collect();
+        let mut topics: Vec<String> = java
+            .tool("TopicCommand", &[&server[..], &["--describe"]].concat())?
+            .lines()
+            .map(configs_in_order)
+            .collect();
         topics.sort();
         let offsets = java.tool("GetOffsetShell", &[&server[..], &["--topic", "rich-.*"]].concat())?;
         let earliest = java.tool("GetOffsetShell", &[&server[..], &["--topic", "rich-.*", "--time", "-2"]].concat())?;
@@ -49,6 +52,14 @@ fn served(scene: &Scene<'_>, address: &str) -> Result<(String, String), Fault> {
         }
         Ok((topics.join("\n"), format!("{offsets}{earliest}{groups}")))
     })
+}
+
+/// A topic as it is described, with its configs by name: each broker has an order of its own.
+fn configs_in_order(line: &str) -> String {
+    let Some((topic, configs)) = line.split_once("Configs: ") else { return line.to_owned() };
+    let mut configs: Vec<&str> = configs.split(',').collect();
+    configs.sort_unstable();
+    format!("{topic}Configs: {}", configs.join(","))
 }
 
 /// All groups with their states, and what they have committed.
@@ -88,7 +99,9 @@ fn there_and_back(scene: &Scene<'_>, first: Plan) -> Result<(), Fault> {
             "--partitions",
             "2",
             "--config",
-            "retention.ms=777777",
+            "segment.ms=777777777",
+            "--config",
+            disk::KEPT,
         ];
         java.tool("TopicCommand", &create)?;
         java.peer(&["produce-rich", &node.address, "second", "2", "2000", "lz4"])?;
@@ -117,7 +130,7 @@ fn there_and_back(scene: &Scene<'_>, first: Plan) -> Result<(), Fault> {
     let node = first.start(scene).map_err(|fault| fault.during("the first broker comes back"))?;
     same("after coming back", &after, &served(scene, &node.address)?)?;
     ensure(after.1.contains("of-the-second second 1 1000") && !after.1.contains("simple"), || after.1.clone())?;
-    ensure(after.0.contains("retention.ms=777777") && after.0.contains("max.message.bytes=654321"), || {
+    ensure(after.0.contains("segment.ms=777777777") && after.0.contains("max.message.bytes=654321"), || {
         after.0.clone()
     })?;
     scene.java(|java| java.peer(&["check-rich", &node.address, "second", "2", "2000"]))?;
