@@ -87,6 +87,8 @@ struct Connection<S: Service> {
     replies: VecDeque<Slot>,
     /// Wire bytes of those of them that are ready.
     ready_bytes: usize,
+    /// Bytes that these hold in memory.
+    ready_held: usize,
     output: Output,
     unsent: Unsent,
     pace: Pace,
@@ -112,6 +114,7 @@ pub(crate) async fn run<S: Service>(stream: TcpStream, peer: Peer, wiring: Wirin
         input,
         replies: VecDeque::new(),
         ready_bytes: 0,
+        ready_held: 0,
         output: Output::default(),
         unsent,
         pace: Pace::default(),
@@ -127,7 +130,7 @@ pub(crate) async fn run<S: Service>(stream: TcpStream, peer: Peer, wiring: Wirin
             connection.closing = true;
         }
         let turned = connection.turn(cx);
-        connection.unsent.set(connection.output.held() + connection.ready_bytes);
+        connection.unsent.set(connection.output.held() + connection.ready_held);
         match turned {
             Poll::Ready(end) => Poll::Ready(end),
             Poll::Pending => connection.poll_idle(cx, idle.as_mut()),
@@ -252,7 +255,7 @@ impl<S: Service> Connection<S> {
                 self.closing = true;
                 self.settle(cx);
                 self.replies.clear();
-                self.ready_bytes = 0;
+                (self.ready_bytes, self.ready_held) = (0, 0);
                 moved = true;
             }
             Err(_) => return Err(End::Quiet),
@@ -298,6 +301,7 @@ impl<S: Service> Connection<S> {
             Slot::Ready(outgoing) if self.replies.is_empty() => self.output.push(outgoing, &*self.wiring.service),
             Slot::Ready(outgoing) => {
                 self.ready_bytes += outgoing.wire_len();
+                self.ready_held += outgoing.bytes.len();
                 self.replies.push_back(Slot::Ready(outgoing));
             }
             slot => self.replies.push_back(slot),
@@ -312,6 +316,7 @@ impl<S: Service> Connection<S> {
                 Slot::Close(_) => break,
                 Slot::Ready(outgoing) => {
                     self.ready_bytes -= outgoing.wire_len();
+                    self.ready_held -= outgoing.bytes.len();
                     std::mem::take(outgoing)
                 }
                 Slot::Waiting(pending) => match pending.as_mut().poll(cx) {
@@ -365,9 +370,9 @@ impl<S: Service> Connection<S> {
         self.input.held_until().into_iter().chain(self.unread_until()).min()
     }
 
-    /// Until when its peer must have taken something of the answers that are ready.
+    /// Until when its peer must have taken something of the answers that it can take: those behind one that is not ready are not its fault.
     fn unread_until(&self) -> Option<Instant> {
-        (self.unsent.bytes() > 0).then(|| self.last_active + HELD_GRACE)
+        (self.output.held() > 0).then(|| self.last_active + HELD_GRACE)
     }
 
     /// Why it must not hold any longer what others want.

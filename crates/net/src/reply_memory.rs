@@ -51,11 +51,6 @@ impl Unsent {
         self.memory.is_used_up()
     }
 
-    /// Bytes held.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// From now on it holds so many.
     pub(crate) fn set(&mut self, bytes: usize) {
         if bytes > self.bytes {

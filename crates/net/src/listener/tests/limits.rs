@@ -202,6 +202,31 @@ async fn s12_who_reads_no_answers_is_closed_when_their_memory_is_used_up() {
     .await;
 }
 
+/// Answers behind one that is not ready nobody can take: whose they are is not closed for it.
+#[tokio::test(start_paused = true)]
+async fn s12_who_waits_for_an_answer_is_not_closed_for_those_behind_it() {
+    let (options, _) = little_reply_memory();
+    let closed = Arc::new(Counts::default());
+    let options = ListenerOptions { observer: Arc::clone(&closed) as Arc<dyn Observer>, ..options };
+    let service = Rc::new(Script::default());
+    let gate = Rc::clone(&service.gate);
+    serving(options, Rc::clone(&service), async |running: Running| {
+        let mut waiting = running.connect().await;
+        waiting.write_all(&[framed(b"l"), framed(b"b")].concat()).await.expect("writes");
+        while service.calls.get() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let _deaf = deaf(&running).await;
+        while closed.slow.load(Ordering::Relaxed) == 0 {
+            tokio::time::advance(Duration::from_millis(500)).await;
+        }
+        gate.open();
+        assert_eq!(read_frame(&mut waiting).await.expect("a reply"), b"l");
+        assert_eq!(read_frame(&mut waiting).await.expect("a reply").len(), LARGE);
+    })
+    .await;
+}
+
 /// Few bytes may ask for much work; whoever else is on the loop has its turn in between.
 #[tokio::test]
 async fn s16_work_that_was_pipelined_lets_others_run() {
