@@ -1,14 +1,17 @@
 //! The opt-in observation listener (`thalweg.metrics.listen`): `/metrics`, `/healthz` and `/readyz` over HTTP/1.1.
 //!
-//! It reads only: no request changes anything (S49). Requests are answered one a connection, of at most 8 KiB, within 5 s. It answers
-//! before there is a broker to ask, since a start after a crash may take long.
+//! It reads only: no request changes anything (S49). Requests are answered one a connection, of at most 8 KiB, within 5 s; who opens many
+//! and says nothing keeps no probe waiting, for the oldest goes for the newest. It answers before there is a broker to ask, since a start
+//! after a crash may take long.
 
 use crate::broker::Broker;
 use crate::recovery::RecoveryProgress;
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
 
 const REQUEST_BYTES_MAX: usize = 8 * 1024;
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
@@ -46,20 +49,24 @@ impl Observed {
 
 /// Serves until the listener fails or the loop ends.
 pub(crate) async fn serve(observed: Arc<Observed>, listener: TcpListener) {
-    let slots = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    // In the order of their coming. What a probe asks is answered at once, so the oldest that is still here has not asked.
+    let mut open: VecDeque<AbortHandle> = VecDeque::with_capacity(CONNECTIONS_MAX);
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
+                open.retain(|connection| !connection.is_finished());
+                if open.len() >= CONNECTIONS_MAX {
+                    open.pop_front().iter().for_each(AbortHandle::abort);
+                }
                 let observed = Arc::clone(&observed);
-                tokio::task::spawn_local(async move {
-                    let _held = slot;
+                let connection = tokio::task::spawn_local(async move {
                     match tokio::time::timeout(REQUEST_TIME_MAX, answer(&observed, stream)).await {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => tracing::debug!(%error, "an observation request failed"),
                         Err(_) => tracing::debug!("an observation request took longer than 5 s"),
                     }
                 });
+                open.push_back(connection.abort_handle());
             }
             Err(error) => {
                 tracing::warn!(%error, "the observation listener could not accept a connection");
@@ -114,4 +121,35 @@ async fn respond(stream: &mut TcpStream, status: &str, content_type: &str, body:
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body.as_bytes()).await?;
     stream.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 64 connections that said nothing kept every probe waiting for 5 s, and more of them for as much longer.
+    #[tokio::test]
+    async fn s49_silent_connections_keep_no_probe_waiting() {
+        let (clock, metrics) = (crate::Environment::real().clock, Arc::default());
+        let observed = Observed { progress: Arc::new(RecoveryProgress::new(clock, metrics)), broker: OnceLock::new() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("bound");
+        let test = async {
+            tokio::task::spawn_local(serve(Arc::new(observed), listener));
+            let mut silent = Vec::new();
+            for _ in 0..2 * CONNECTIONS_MAX {
+                silent.push(TcpStream::connect(address).await.expect("connects"));
+            }
+            let mut probe = TcpStream::connect(address).await.expect("connects");
+            probe.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.expect("asks");
+            let mut answer = String::new();
+            probe.read_to_string(&mut answer).await.expect("is answered");
+            assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+            // Who came last is still here: the probe did not wait until the time of the others was up.
+            let last = silent.last().expect("many").try_read(&mut [0]);
+            assert_eq!(last.map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock));
+            assert_eq!(silent[0].read(&mut [0]).await.ok().unwrap_or(0), 0, "the oldest went");
+        };
+        tokio::task::LocalSet::new().run_until(test).await;
+    }
 }

@@ -31,7 +31,8 @@ impl Service for NodeService {
     fn call(&self, cx: &mut ConnContext<Session>, frame: &[u8]) -> Reply {
         let metrics = &self.broker.metrics;
         let started = self.broker.clock.monotonic();
-        let key = frame.first_chunk::<2>().map_or(-1, |key| i16::from_be_bytes(*key));
+        let key = frame.first_chunk::<2>().map(|key| i16::from_be_bytes(*key));
+        let key = key.filter(|key| protocol::ApiKey::from_code(*key).is_some());
         match dispatch::call(&self.broker, cx, frame) {
             Reply::Later(pending) => {
                 let broker = Arc::clone(&self.broker);

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// API keys from 0 to here have counters of their own.
 const APIS: usize = 128;
+/// Where requests of no API are counted.
+const UNKNOWN: usize = APIS - 1;
 
 /// Upper bounds of a histogram's buckets, in microseconds.
 const BOUNDS_US: [u64; 14] =
@@ -208,9 +210,10 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a request of the API with this key.
-    pub fn request(&self, api: i16, took: Duration, failed: bool) {
-        let Some(at) = usize::try_from(api).ok().filter(|at| *at < APIS) else { return };
+    /// Counts a request of the API with this key; `None` for whatever no API has. All of those are one series, so that no client can
+    /// make series, or two of one name, which Prometheus refuses.
+    pub fn request(&self, api: Option<i16>, took: Duration, failed: bool) {
+        let at = api.and_then(|key| usize::try_from(key).ok()).filter(|at| *at < UNKNOWN).unwrap_or(UNKNOWN);
         self.requests[at].add(1);
         self.request_seconds[at].observe(took);
         if failed {
@@ -234,7 +237,7 @@ impl Metrics {
     fn render_row(&self, out: &mut String, row: &MetricRow, api: &dyn Fn(i16) -> Option<&'static str>) {
         let mut by_api = |render: &dyn Fn(&mut String, usize, &str)| {
             for at in (0..APIS).filter(|at| self.requests[*at].get() > 0) {
-                let name = i16::try_from(at).ok().and_then(api).unwrap_or("unknown");
+                let name = i16::try_from(at).ok().and_then(api).filter(|_| at != UNKNOWN).unwrap_or("unknown");
                 render(out, at, &format!("api=\"{name}\""));
             }
         };
@@ -287,10 +290,25 @@ mod tests {
     use crate::CATALOG;
     use std::time::Duration;
 
+    /// Each key without an API had a line of its own, all with the same label, and keys above the table were not counted.
+    #[test]
+    fn requests_of_no_api_are_one_series() {
+        let metrics = Metrics::default();
+        for api in [None, None, Some(-1), Some(i16::MAX), Some(3)] {
+            metrics.request(api, Duration::from_micros(70), true);
+        }
+        let text = metrics.render(&|key| (key == 3).then_some("Metadata"));
+        let unknown: Vec<&str> = text.lines().filter(|line| line.contains("_total{api=\"unknown\"}")).collect();
+        assert_eq!(
+            unknown,
+            ["thalweg_requests_total{api=\"unknown\"} 4", "thalweg_request_errors_total{api=\"unknown\"} 4"]
+        );
+    }
+
     #[test]
     fn every_metric_moves_and_is_shown() {
         let metrics = Metrics::default();
-        metrics.request(3, Duration::from_micros(70), true);
+        metrics.request(Some(3), Duration::from_micros(70), true);
         metrics.commit_seconds.observe(Duration::from_secs(9));
         for counter in [
             &metrics.received_bytes,
