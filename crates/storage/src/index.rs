@@ -113,6 +113,9 @@ impl TxnEntry {
 }
 
 impl OffsetEntry {
+    /// Bytes of an entry in its file.
+    pub const BYTES: usize = <Self as IndexEntry>::SIZE;
+
     /// The entries of a file's bytes, without the zeros that a file allocated ahead ends in.
     #[must_use]
     pub fn all(bytes: &[u8]) -> Vec<OffsetEntry> {
@@ -121,6 +124,9 @@ impl OffsetEntry {
 }
 
 impl TimeEntry {
+    /// Bytes of an entry in its file.
+    pub const BYTES: usize = <Self as IndexEntry>::SIZE;
+
     /// The entries of a file's bytes, without the zeros that a file allocated ahead ends in.
     #[must_use]
     pub fn all(bytes: &[u8]) -> Vec<TimeEntry> {

@@ -3,7 +3,7 @@
 use super::files::{Kind, base_offset, is_metadata, kind_of};
 use super::{on, scan};
 use crate::args::Format;
-use crate::output::{Failure, line};
+use crate::output::{Failure, line, plain};
 use crate::time::format_millis;
 use protocol::metadata_record::MetadataRecord;
 use record::control::{ControlType, EndTxnMarker, KRaftVersion, LeaderChange, SnapshotHeader, Voters};
@@ -28,7 +28,7 @@ pub(super) fn run(files: &[PathBuf], records: bool, format: Format) -> Result<()
         })?;
         match kind {
             Kind::Segment | Kind::MetadataSnapshot => dump_batches(file, records, format)?,
-            Kind::Text => line(String::from_utf8_lossy(&read(file)?).trim_end())?,
+            Kind::Text => text_lines(&read(file)?, format).iter().try_for_each(line)?,
             Kind::OffsetIndex => offset_index(file, format)?,
             Kind::TimeIndex => time_index(file, format)?,
             Kind::TxnIndex => txn_index(file, format)?,
@@ -40,6 +40,25 @@ pub(super) fn run(files: &[PathBuf], records: bool, format: Format) -> Result<()
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(on(path))
+}
+
+/// The lines of a text file, each as a terminal may show it, or as a JSON object: itself where it is one, as `quorum-state` is.
+fn text_lines(bytes: &[u8], format: Format) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let object = |line: &str| serde_json::from_str::<Value>(line).ok().filter(Value::is_object);
+    let shown = |line: &str| match format {
+        Format::Text => plain(line).into_owned(),
+        Format::Json => object(line).unwrap_or_else(|| json!({ "line": line })).to_string(),
+    };
+    text.lines().map(shown).collect()
+}
+
+/// What is left when a file ends in no whole entry, as one that was cut does.
+fn check_whole(path: &Path, bytes: &[u8], entry_bytes: usize) -> Result<(), Failure> {
+    match bytes.len() % entry_bytes {
+        0 => Ok(()),
+        left => Err(Failure::said(format!("{} ends in no whole entry: {left} bytes of {entry_bytes}", path.display()))),
+    }
 }
 
 fn print(format: Format, text: &str, value: impl FnOnce() -> Value) -> Result<(), Failure> {
@@ -178,8 +197,8 @@ fn control(record: &RecordView<'_>) -> String {
 }
 
 fn offset_index(path: &Path, format: Format) -> Result<(), Failure> {
-    let base = base_offset(path);
-    for entry in OffsetEntry::all(&read(path)?) {
+    let (base, bytes) = (base_offset(path), read(path)?);
+    for entry in OffsetEntry::all(&bytes) {
         let offset = base + i64::from(entry.relative_offset);
         print(
             format,
@@ -187,12 +206,12 @@ fn offset_index(path: &Path, format: Format) -> Result<(), Failure> {
             || json!({"offset": offset, "position": entry.position}),
         )?;
     }
-    Ok(())
+    check_whole(path, &bytes, OffsetEntry::BYTES)
 }
 
 fn time_index(path: &Path, format: Format) -> Result<(), Failure> {
-    let base = base_offset(path);
-    for entry in TimeEntry::all(&read(path)?) {
+    let (base, bytes) = (base_offset(path), read(path)?);
+    for entry in TimeEntry::all(&bytes) {
         let offset = base + i64::from(entry.relative_offset);
         print(
             format,
@@ -200,11 +219,12 @@ fn time_index(path: &Path, format: Format) -> Result<(), Failure> {
             || json!({"timestamp": entry.timestamp.0, "offset": offset}),
         )?;
     }
-    Ok(())
+    check_whole(path, &bytes, TimeEntry::BYTES)
 }
 
 fn txn_index(path: &Path, format: Format) -> Result<(), Failure> {
-    for entry in TxnEntry::all(&read(path)?) {
+    let bytes = read(path)?;
+    for entry in TxnEntry::all(&bytes) {
         let text = format!(
             "aborted transaction of producer {}: offsets {}..{}, last stable offset {}",
             entry.producer_id, entry.first_offset, entry.last_offset, entry.last_stable_offset
@@ -216,7 +236,7 @@ fn txn_index(path: &Path, format: Format) -> Result<(), Failure> {
             })
         })?;
     }
-    Ok(())
+    check_whole(path, &bytes, TxnEntry::SIZE)
 }
 
 fn producer_snapshot(path: &Path, format: Format) -> Result<(), Failure> {
@@ -241,4 +261,28 @@ fn producer_snapshot(path: &Path, format: Format) -> Result<(), Failure> {
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_a_text_file_is_an_object_of_json() {
+        let lines = |bytes: &[u8]| text_lines(bytes, Format::Json);
+        assert_eq!(lines(b"0\n1\nrides 0 17\n"), [r#"{"line":"0"}"#, r#"{"line":"1"}"#, r#"{"line":"rides 0 17"}"#]);
+        assert_eq!(lines(br#"{"leaderId":2,"data_version":0}"#), [r#"{"leaderId":2,"data_version":0}"#]);
+        assert_eq!(lines(b"#\nnode.id=1\xff\n")[1], "{\"line\":\"node.id=1\u{fffd}\"}");
+        assert_eq!(lines(b""), Vec::<String>::new());
+        assert_eq!(text_lines(b"version=1\n\x1b[2Jx", Format::Text), ["version=1", "\\u{1b}[2Jx"]);
+    }
+
+    #[test]
+    fn an_index_that_was_cut_says_so() {
+        let check = |len: usize| check_whole(Path::new("0.index"), &vec![0; len], OffsetEntry::BYTES);
+        assert!(check(0).is_ok() && check(16).is_ok());
+        assert!(
+            matches!(check(13), Err(Failure::Said(why)) if why.contains("0.index ends in no whole entry: 5 bytes of 8"))
+        );
+    }
 }

@@ -9,7 +9,7 @@ use record::BatchView;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use storage::{OffsetEntry, ProducerStates, TimeEntry};
+use storage::{OffsetEntry, ProducerStates, TimeEntry, TxnEntry};
 
 /// A batch that unpacks to more is refused.
 const DECOMPRESSED_BYTES_MAX: usize = 1 << 30;
@@ -30,6 +30,10 @@ pub(super) fn run(path: &Path, format: Format) -> Result<(), Failure> {
     }
     if path.is_file() {
         verify_segment(path, None, &mut found)?;
+    }
+    if found.segments == 0 {
+        let what = "has no segment to check: name a log dir, a partition's folder or a segment";
+        return Err(Failure::said(format!("{} {what}", path.display())));
     }
     match format {
         Format::Json => line(json!({
@@ -164,7 +168,19 @@ fn verify_indexes(log: &Path, positions: &BTreeSet<(u64, i64)>, found: &mut Foun
             Err(error) => Err(on(&path)(error)),
         }
     };
-    if let Some((path, bytes)) = read("index")? {
+    let mut cut = |path: &Path, bytes: &[u8], entry_bytes: usize| {
+        let left = bytes.len() % entry_bytes;
+        if left > 0 {
+            found.faults.push(format!("{}: ends in {left} bytes of an entry of {entry_bytes}", path.display()));
+        }
+    };
+    if let Some((path, bytes)) = read("txnindex")? {
+        cut(&path, &bytes, TxnEntry::SIZE);
+    }
+    let (offsets, times) = (read("index")?, read("timeindex")?);
+    offsets.iter().for_each(|(path, bytes)| cut(path, bytes, OffsetEntry::BYTES));
+    times.iter().for_each(|(path, bytes)| cut(path, bytes, TimeEntry::BYTES));
+    if let Some((path, bytes)) = offsets {
         for entry in OffsetEntry::all(&bytes) {
             // An index that was allocated ahead and never filled begins with zeros.
             let empty = entry.relative_offset == 0 && entry.position == 0;
@@ -176,7 +192,7 @@ fn verify_indexes(log: &Path, positions: &BTreeSet<(u64, i64)>, found: &mut Foun
             }
         }
     }
-    if let Some((path, bytes)) = read("timeindex")? {
+    if let Some((path, bytes)) = times {
         let end = positions.last().map_or(base - 1, |(_, last)| *last);
         for entry in TimeEntry::all(&bytes) {
             let offset = base + i64::from(entry.relative_offset);

@@ -50,3 +50,27 @@ fn offsets_that_go_back_and_torn_ends_are_noticed() {
     let torn = faults("torn", &sound[..sound.len() - 1]);
     assert!(torn[0].contains("longer than"), "{torn:?}");
 }
+
+#[test]
+fn an_index_that_was_cut_is_noticed() {
+    let dir = std::env::temp_dir().join(format!("thalweg-verify-cut-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a temporary folder");
+    std::fs::write(dir.join("00000000000000000000.log"), batch(0, 3)).expect("writes");
+    for (extension, entry) in [("index", 8), ("timeindex", 12), ("txnindex", 34)] {
+        let (path, mut found) = (dir.join("00000000000000000000").with_extension(extension), Found::default());
+        std::fs::write(&path, vec![0; entry - 1]).expect("writes");
+        verify_folder(&dir, &mut found).expect("reads");
+        std::fs::remove_file(&path).expect("removes");
+        assert!(found.faults.len() == 1 && found.faults[0].contains(extension), "{:?}", found.faults);
+    }
+    std::fs::remove_dir_all(&dir).expect("removes");
+}
+
+#[test]
+fn a_folder_without_a_segment_is_not_sound() {
+    let dir = std::env::temp_dir().join(format!("thalweg-verify-none-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a temporary folder");
+    let refused = run(&dir, Format::Text);
+    std::fs::remove_dir_all(&dir).expect("removes");
+    assert!(matches!(refused, Err(Failure::Said(why)) if why.contains("has no segment to check")));
+}
