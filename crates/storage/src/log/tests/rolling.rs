@@ -93,7 +93,7 @@ fn a_segment_that_compaction_emptied_does_not_hold_retention_up() {
     }
     log.close().unwrap();
     for suffix in ["log", "index", "timeindex"] {
-        disk.overwrite(&Path::new(DIR).join(crate::log_file_name(Offset(0), suffix)), &[]);
+        disk.overwrite(&crate::file_names::path(Path::new(DIR), Offset(0), suffix), &[]);
     }
     let retain = |change: &dyn Fn(&mut LogConfig)| {
         let mut config = LogConfig { compact: true, ..LogConfig::clone(&options(true).config) };
@@ -134,6 +134,7 @@ fn a_repeated_batch_is_told_the_time_at_which_it_was_appended() {
         let policy = |now: i64| record::ProducePolicy {
             batch_bytes_max: 1 << 20,
             decompressed_bytes_max: 1 << 20,
+            decompressed_total_max: record::DECOMPRESSED_BATCH_BYTES_MAX,
             timestamp_type: if append_time {
                 record::TimestampType::LogAppendTime
             } else {
