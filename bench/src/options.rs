@@ -89,7 +89,7 @@ pub fn parse(words: Vec<String>) -> Result<Task, Fault> {
                 "kafka" => options.kafka = true,
                 other => return fail(format!("`{other}` cannot be had as a contestant\n{USAGE}")),
             },
-            "--rounds" => options.rounds = number(&value("a number")?)? as usize,
+            "--rounds" => options.rounds = rounds(&value("a number")?)?,
             "--seconds" => options.time = Duration::from_secs_f64(number(&value("a number")?)?),
             "--out" => options.out = PathBuf::from(value("a folder")?),
             "--page" => return Ok(Task::Page(PathBuf::from(value("a folder")?))),
@@ -98,6 +98,14 @@ pub fn parse(words: Vec<String>) -> Result<Task, Fault> {
         }
     }
     Ok(Task::Run(options))
+}
+
+/// A half would be none, and a run without rounds has nothing to be wrong.
+fn rounds(text: &str) -> Result<usize, Fault> {
+    match text.parse::<usize>() {
+        Ok(rounds) if rounds > 0 => Ok(rounds),
+        _ => fail(format!("`{text}` is no number of rounds\n{USAGE}")),
+    }
 }
 
 fn number(text: &str) -> Result<f64, Fault> {
@@ -131,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        for words in ["--rounds", "--rounds 0", "--against redpanda", "--fast"] {
+        for words in ["--rounds", "--rounds 0", "--rounds 0.5", "--seconds 0", "--against redpanda", "--fast"] {
             assert!(run(words).is_err(), "{words}");
         }
     }
