@@ -103,6 +103,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("demo_verifies_what_it_streams", commands::demo),
     ("a_signal_ends_a_demo_and_its_folder", commands::demo_is_stopped),
     ("each_signal_to_end_is_a_clean_stop", commands::signals),
+    ("a_follower_ends_with_its_reader", commands::follower_ends),
     ("pipelined_requests_are_answered_in_order", attacks::frames::pipelining),
     ("metrics_and_health_over_http", observe::metrics_and_health),
     ("metrics_follow_groups", observe::metrics_of_groups),

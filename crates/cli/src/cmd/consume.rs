@@ -11,6 +11,10 @@ use print::Printer;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
+use std::os::fd::AsFd;
+use std::pin::pin;
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 
 /// Output gathered before it is written.
 const OUT_BYTES: usize = 256 * 1024;
@@ -174,8 +178,14 @@ impl Reading {
     }
 
     async fn run(&mut self, command: &Consume, printer: &Printer) -> Result<(), Failure> {
+        let follow = command.follow;
+        let mut gone = pin!(async move { if follow { reader_is_gone().await } else { std::future::pending().await } });
         while self.left > 0 && !self.consumer.is_idle() {
-            for records in self.consumer.poll().await? {
+            let polled = tokio::select! {
+                polled = self.consumer.poll() => polled?,
+                () = &mut gone => return Err(Failure::ReaderGone),
+            };
+            for records in polled {
                 let end = self.ends.as_ref().and_then(|ends| ends.get(&records.partition).copied());
                 self.print(&records, end.unwrap_or(i64::MAX), printer)?;
                 if end.is_some_and(|end| records.next_offset() >= end) {
@@ -223,6 +233,20 @@ impl Reading {
 
     fn write(&mut self) -> Result<(), Failure> {
         Ok(flush(&mut self.out)?)
+    }
+}
+
+/// Waits until nobody reads the standard output any more: who follows may otherwise learn of it only with a record that never comes.
+async fn reader_is_gone() {
+    // Watched and never written to, so that what it stands for stays as it is: who writes to it waits.
+    let watched = io::stdout().as_fd().try_clone_to_owned().and_then(Sender::from_owned_fd_unchecked);
+    let Ok(watched) = watched else {
+        // A file cannot be watched, and has no reader that could go.
+        return std::future::pending().await;
+    };
+    if let Err(error) = watched.ready(Interest::ERROR).await {
+        tracing::debug!(%error, "the standard output cannot be watched");
+        std::future::pending().await
     }
 }
 

@@ -1,14 +1,15 @@
 //! Our own command line, as a user types it: against Apache Kafka, for it speaks nothing but the protocol, and against our node.
 
 use super::group_commands;
-use conformance::fault::{During, Fault, ensure};
+use conformance::fault::{During, Fault, ensure, fail};
 use conformance::node::Kind;
 use conformance::peers;
 use conformance::process::{CLIENT_DEADLINE, Running, Said, Signal, now, run, run_any};
 use conformance::rig::Scene;
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// The demo streams a million records on a machine that may be busy.
@@ -130,6 +131,35 @@ pub(super) fn demo_is_stopped(scene: &Scene<'_>) -> Result<(), Fault> {
     ensure(status.code() == Some(1), || format!("the demo's end by a signal: {status}"))?;
     let left = std::fs::read_dir(&folder).during(folder.display())?.count();
     ensure(left == 0, || format!("{left} folders are left in {}", folder.display()))
+}
+
+/// `consume --follow | head -1`, where no second record ever comes.
+pub(super) fn follower_ends(scene: &Scene<'_>) -> Result<(), Fault> {
+    let program = program(scene)?;
+    let node = scene.plan()?.start(scene)?;
+    let cli = Cli { program, address: node.address.clone() };
+    let line = scene.path("line.txt");
+    std::fs::write(&line, "only\n").during(line.display())?;
+    cli.fed(&["produce", "rides"], &line)?;
+    let mut follower = cli.command(&["consume", "rides", "--follow"]);
+    let mut follower = follower.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().during("a follower")?;
+    let mut first = String::new();
+    if let Some(stdout) = follower.stdout.take() {
+        BufReader::new(stdout).read_line(&mut first).during("its first line")?;
+    }
+    ensure(first == "only\n", || format!("its first line is {first:?}"))?;
+    let until = now() + CLIENT_DEADLINE;
+    loop {
+        if let Some(status) = follower.try_wait().during("its end")? {
+            ensure(status.success(), || format!("its end: {status}"))?;
+            return node.stop();
+        }
+        if now() >= until {
+            drop(follower.kill());
+            return fail("it follows on for nobody");
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// Whatever asks the node to end leaves a data dir that needs no recovery; SIGHUP comes from a terminal that is closed.
