@@ -1,6 +1,6 @@
 //! The command line as types. What a command does is in `cmd`.
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 /// A Kafka-compatible distributed log: the node and its tools in one binary.
 #[derive(Parser)]
@@ -35,50 +35,4 @@ pub(crate) enum Command {
     Storage(crate::cmd::storage::Storage),
     /// Send a million ride events through a node, read them back and check every one
     Demo(crate::cmd::demo::Demo),
-}
-
-/// What every command that talks to a cluster takes.
-#[derive(ClapArgs, Clone)]
-pub(crate) struct Connection {
-    /// Brokers to ask first, HOST:PORT[,HOST:PORT]...
-    #[arg(
-        long,
-        short = 'b',
-        env = "THALWEG_BOOTSTRAP",
-        default_value = "127.0.0.1:9092",
-        value_name = "HOST:PORT",
-        global = true
-    )]
-    pub(crate) bootstrap: String,
-    /// How to print results
-    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
-    pub(crate) output: Format,
-    /// Give up after this many seconds
-    #[arg(long, default_value_t = 30, value_name = "SECONDS", global = true, value_parser = seconds())]
-    pub(crate) timeout: u64,
-    /// Say more on stderr: -v retries, -vv everything
-    #[arg(long, short, action = clap::ArgAction::Count, global = true)]
-    pub(crate) verbose: u8,
-}
-
-/// At most a year: what is longer overflows a deadline.
-fn seconds() -> clap::builder::RangedU64ValueParser {
-    clap::value_parser!(u64).range(1..=366 * 24 * 60 * 60)
-}
-
-/// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-}
-
-/// `NAME=VALUE`.
-pub(crate) fn name_and_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
-        _ => Err(format!("`{text}` is not NAME=VALUE")),
-    }
 }

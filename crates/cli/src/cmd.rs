@@ -10,12 +10,10 @@ pub(crate) mod server;
 pub(crate) mod storage;
 pub(crate) mod topic;
 
-use crate::args::{Args, Command, Connection};
+use crate::args::{Args, Command};
 use crate::output::Failure;
-use client::{Client, ClientOptions};
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use tokio::time::Duration;
 
 /// Runs a command to its end.
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -44,16 +42,4 @@ fn client_command(verbose: u8, command: impl Future<Output = Result<(), Failure>
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::said(format!("cannot start: {error}")))?;
     runtime.block_on(command).map(|()| ExitCode::SUCCESS)
-}
-
-/// Connects as the arguments say.
-pub(crate) async fn connect(connection: &Connection) -> Result<Client, Failure> {
-    let timeout = Duration::from_secs(connection.timeout);
-    let channel = net::ChannelOptions {
-        client_id: "thalweg-cli".to_owned(),
-        connect_timeout: timeout.min(Duration::from_secs(10)),
-        request_timeout: timeout,
-        ..net::ChannelOptions::default()
-    };
-    Ok(Client::connect(&connection.bootstrap, ClientOptions { channel, api_timeout: timeout }).await?)
 }

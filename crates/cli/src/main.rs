@@ -5,6 +5,7 @@
 mod allocator;
 mod args;
 mod cmd;
+mod options;
 mod output;
 mod time;
 

@@ -1,6 +1,6 @@
 //! `thalweg cluster`.
 
-use crate::args::{Connection, Format};
+use crate::options::{Connection, Format};
 use crate::output::{self, Failure};
 use clap::Subcommand;
 use client::{Admin, ClusterDescription, FeatureLevel, QuorumDescription};
@@ -24,7 +24,7 @@ impl Cluster {
 
 pub(crate) async fn run(command: Cluster) -> Result<(), Failure> {
     let connection = command.connection();
-    let admin = Admin::new(super::connect(connection).await?);
+    let admin = Admin::new(connection.connect().await?);
     let cluster = admin.describe_cluster().await?;
     let features = admin.features().await?;
     // A cluster with ZooKeeper, or before Kafka 3.3, has no quorum to describe.

@@ -1,6 +1,6 @@
 //! `thalweg config`.
 
-use crate::args::{Connection, Format, name_and_value};
+use crate::options::{Connection, Format, name_and_value};
 use crate::output::{self, Failure};
 use clap::{Args, Subcommand};
 use client::{Admin, ConfigResource};
@@ -84,7 +84,7 @@ impl Config {
 
 pub(crate) async fn run(command: Config) -> Result<(), Failure> {
     let format = command.connection().output;
-    let admin = Admin::new(super::connect(command.connection()).await?);
+    let admin = Admin::new(command.connection().connect().await?);
     match command {
         Config::Get { resource, name, all, .. } => get(&admin, &resource.resource()?, &name, all, format).await,
         Config::Set { resource, set, unset, .. } => {

@@ -2,7 +2,7 @@
 
 mod print;
 
-use crate::args::{Connection, Format};
+use crate::options::{Connection, Format};
 use crate::output::{Failure, Progress};
 use crate::time::parse_millis;
 use clap::{Args, ValueEnum};
@@ -113,7 +113,7 @@ pub(crate) async fn run(command: Consume) -> Result<(), Failure> {
         }
         (Format::Text, None) => Printer::value(),
     };
-    let client = super::connect(&command.connection).await?;
+    let client = command.connection.connect().await?;
     let mut reading = Reading::begin(&client, &command, isolation).await?;
     reading.run(&command, &printer).await
 }

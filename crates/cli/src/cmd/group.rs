@@ -4,7 +4,7 @@ mod describe;
 mod journal;
 mod reset;
 
-use crate::args::{Connection, Format};
+use crate::options::{Connection, Format};
 use crate::output::{self, Failure};
 use base::ErrorCode;
 use clap::Subcommand;
@@ -81,7 +81,7 @@ impl Group {
 
 pub(crate) async fn run(command: Group) -> Result<(), Failure> {
     let format = command.connection().output;
-    let admin = Admin::new(super::connect(command.connection()).await?);
+    let admin = Admin::new(command.connection().connect().await?);
     match command {
         Group::List { state, types, .. } => list(&admin, &state, &types, format).await,
         Group::Describe { group, why, .. } => describe::run(&admin, &group, why, format).await,

@@ -3,7 +3,7 @@
 //! One thread reads blocks of whole lines, the client's loop sends them: neither waits for the other until a bounded queue is
 //! full, so a pipe of any length runs in constant memory.
 
-use crate::args::{Connection, Format};
+use crate::options::{Connection, Format};
 use crate::output::{self, Failure, Progress};
 use clap::{Args, ValueEnum};
 use client::{Acks, Producer, ProducerOptions, ToSend};
@@ -85,7 +85,7 @@ pub(crate) async fn run(command: Produce) -> Result<(), Failure> {
     }
     let compression = Compression { codec: command.compression, level: command.compression_level };
     check_level(compression)?;
-    let client = super::connect(&command.connection).await?;
+    let client = command.connection.connect().await?;
     let options = ProducerOptions {
         acks: match command.acks {
             AcksArg::None => Acks::None,

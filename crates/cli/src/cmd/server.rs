@@ -1,7 +1,7 @@
 //! `thalweg server`: arguments become a configuration, the node does the rest.
 
-use crate::args::name_and_value;
 use crate::cmd::storage::{check_config, format_empty, load_properties};
+use crate::options::name_and_value;
 use crate::output::{Failure, line};
 use clap::{Args, ValueEnum};
 use config::{NodeConfig, Properties};

@@ -7,7 +7,7 @@ mod info;
 mod scan;
 mod verify;
 
-use crate::args::Format;
+use crate::options::Format;
 use crate::output::Failure;
 use clap::Subcommand;
 use config::{NodeConfig, Properties};

@@ -1,6 +1,6 @@
 //! `thalweg topic`.
 
-use crate::args::{Connection, Format, name_and_value};
+use crate::options::{Connection, Format, name_and_value};
 use crate::output::{self, Failure};
 use base::ErrorCode;
 use clap::Subcommand;
@@ -90,7 +90,7 @@ impl Topic {
 
 pub(crate) async fn run(command: Topic) -> Result<(), Failure> {
     let format = command.connection().output;
-    let admin = Admin::new(super::connect(command.connection()).await?);
+    let admin = Admin::new(command.connection().connect().await?);
     match command {
         Topic::Create { topic, partitions, replication_factor, config, if_not_exists, validate_only, .. } => {
             let configs = config.into_iter().collect();

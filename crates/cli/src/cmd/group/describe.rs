@@ -1,7 +1,7 @@
 //! `thalweg group describe`.
 
 use super::{journal, now_millis, sentence};
-use crate::args::Format;
+use crate::options::Format;
 use crate::output::{self, Failure};
 use client::{Admin, CommittedOffset, GroupDescription, GroupLag, GroupMember, NextRecord, Place};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! `thalweg group reset-offsets`.
 
 use super::sentence;
-use crate::args::{Connection, Format};
+use crate::options::{Connection, Format};
 use crate::output::{self, Failure};
 use crate::time::{parse_duration_millis, parse_millis};
 use base::ErrorCode;

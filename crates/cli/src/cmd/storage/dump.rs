@@ -2,7 +2,7 @@
 
 use super::files::{Kind, base_offset, is_metadata, kind_of};
 use super::{on, scan};
-use crate::args::Format;
+use crate::options::Format;
 use crate::output::{Failure, line, plain};
 use crate::time::format_millis;
 use protocol::metadata_record::MetadataRecord;

@@ -1,7 +1,7 @@
 //! `thalweg storage format`: Kafka's `kafka-storage format`, with its options.
 
 use super::load_config;
-use crate::args::Format;
+use crate::options::Format;
 use crate::output::{Failure, json, line};
 use base::{SeededRng, Timestamp, Uuid};
 use clap::Args;
@@ -55,7 +55,7 @@ pub(crate) struct FormatArgs {
 }
 
 fn feature(text: &str) -> Result<(String, i16), String> {
-    let (name, level) = crate::args::name_and_value(text)?;
+    let (name, level) = crate::options::name_and_value(text)?;
     let level = level.trim().parse().map_err(|_| format!("the level of `{text}` is not a number"))?;
     Ok((name, level))
 }

@@ -1,7 +1,7 @@
 //! `thalweg storage info`.
 
 use super::{load_config, on};
-use crate::args::Format;
+use crate::options::Format;
 use crate::output::{Failure, grouped, json, line, size, table};
 use serde_json::json;
 use std::collections::BTreeMap;

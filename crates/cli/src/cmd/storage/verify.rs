@@ -2,7 +2,7 @@
 
 use super::files::{base_offset, is_metadata};
 use super::{on, scan};
-use crate::args::Format;
+use crate::options::Format;
 use crate::output::{Failure, grouped, line, size};
 use protocol::metadata_record::MetadataRecord;
 use record::BatchView;
