@@ -16,17 +16,19 @@ mod rules;
 mod synonyms;
 mod topic;
 mod topic_config;
+mod values;
 
 pub use describe::{ConfigEntry, ConfigSource, Overrides, Synonym, describe_broker, describe_group, describe_topic};
 pub use docs::documentation;
 pub use list::words;
 pub use listeners::{Endpoint, Listener, SecurityProtocol};
-pub use node_config::{NodeConfig, QuorumVoter, Roles, Startup, Warning, broker_rows};
+pub use node_config::{NodeConfig, QuorumVoter, Startup, Warning, broker_rows};
 pub use properties::Properties;
 pub use row::{Honoured, Kind, Row, Update};
 pub use rules::consumer_assignor_names;
 pub use synonyms::{TOPIC_SYNONYMS, node_synonyms};
 pub use topic_config::{CompressionType, Durability, TopicConfig, validate_topic};
+pub use values::Roles;
 
 /// The row of a node's config.
 #[must_use]

@@ -3,7 +3,7 @@
 //! What Kafka refuses at a start is refused here, with every contradiction named at once.
 
 use crate::list::words;
-use crate::node_config::{Roles, Values};
+use crate::values::{Roles, Values};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

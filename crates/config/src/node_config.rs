@@ -4,6 +4,7 @@ use crate::list::{has_gap, words};
 use crate::listeners::{Endpoint, Listener, listeners};
 use crate::properties::Properties;
 use crate::row::{Honoured, Row};
+use crate::values::{Roles, Values};
 use crate::{group_bounds, node_row, node_rows};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,15 +12,6 @@ use std::path::PathBuf;
 /// Something that the operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning(pub String);
-
-/// What a node does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Roles {
-    /// It serves clients.
-    pub broker: bool,
-    /// It votes on metadata.
-    pub controller: bool,
-}
 
 /// A voter of controller.quorum.voters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,30 +167,6 @@ fn check_one(key: &str, value: &str, errors: &mut Vec<String>, warnings: &mut Ve
         }
         Honoured::NotYet if Some(value.trim()) == row.default => {}
         Honoured::NotYet => warnings.push(Warning(format!("{key} is not honoured yet: it has no effect"))),
-    }
-}
-
-/// What was set, over the defaults.
-pub(crate) struct Values<'a> {
-    set: &'a BTreeMap<String, String>,
-}
-
-impl<'a> Values<'a> {
-    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
-        self.set.get(name).map(String::as_str).or_else(|| node_row(name)?.default)
-    }
-
-    pub(crate) fn given(&self, name: &str) -> Option<&'a str> {
-        self.set.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// A number that was checked already, else a default that fits: the check's error is what is reported.
-    fn number(&self, name: &str) -> i64 {
-        self.text(name).and_then(|text| text.parse().ok()).unwrap_or(0)
-    }
-
-    fn flag(&self, name: &str) -> bool {
-        self.text(name).is_some_and(|text| text.eq_ignore_ascii_case("true"))
     }
 }
 
