@@ -23,7 +23,7 @@ pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &DescribeTopicPartit
         request.topics.iter().map(|topic| topic.name.to_string()).collect()
     };
     if from.1 < 0 || (request.cursor.is_some() && !request.topics.is_empty() && !all.contains(&from.0)) {
-        return to.now(&bad_cursor(&all));
+        return to.now(&bad_cursor(request));
     }
     let limit = request.response_partition_limit.clamp(1, broker.config.max_request_partition_size_limit.max(1));
     let mut page =
@@ -46,11 +46,11 @@ pub(crate) fn handle(broker: &Broker, to: ReplyTo, request: &DescribeTopicPartit
     to.now(&page.response)
 }
 
-/// A cursor stands at a partition of a topic that is asked for.
-fn bad_cursor(asked: &BTreeSet<String>) -> DescribeTopicPartitionsResponse<'static> {
-    let topics = asked.iter().map(|name| DescribeTopicPartitionsResponseTopic {
+/// A cursor stands at a partition of a topic that is asked for: each is refused, in the request's order.
+fn bad_cursor<'a>(request: &'a DescribeTopicPartitionsRequest<'_>) -> DescribeTopicPartitionsResponse<'a> {
+    let topics = request.topics.iter().map(|topic| DescribeTopicPartitionsResponseTopic {
         error_code: ErrorCode::InvalidRequest.code(),
-        name: Some(Cow::Owned(name.clone())),
+        name: Some(Cow::Borrowed(&*topic.name)),
         ..DescribeTopicPartitionsResponseTopic::default()
     });
     DescribeTopicPartitionsResponse { topics: topics.collect(), ..DescribeTopicPartitionsResponse::default() }

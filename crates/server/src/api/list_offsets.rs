@@ -38,7 +38,9 @@ pub(crate) fn handle(broker: &Arc<Broker>, to: ReplyTo, request: ListOffsetsRequ
         partitions: topic.partitions.iter().filter_map(|one| asked.answer(broker, to, &topic.name, one)).collect(),
         ..ListOffsetsTopicResponse::default()
     });
-    to.now(&ListOffsetsResponse { topics: topics.collect(), ..ListOffsetsResponse::default() })
+    // As Kafka: a topic of which nothing is asked is not answered.
+    let topics = topics.filter(|topic| !topic.partitions.is_empty()).collect();
+    to.now(&ListOffsetsResponse { topics, ..ListOffsetsResponse::default() })
 }
 
 /// Partitions whose batches have to be looked into, and perhaps decompressed: what takes time.

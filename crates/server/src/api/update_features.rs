@@ -7,14 +7,16 @@ use protocol::messages::update_features_request::UpdateFeaturesRequest;
 use protocol::messages::update_features_response::UpdateFeaturesResponse;
 use std::sync::Arc;
 
+/// As Kafka, which does not look at the request's own timeout.
+const TIMEOUT_MS: i32 = 60_000;
+
 pub(crate) fn handle(broker: &Arc<Broker>, to: ReplyTo, request: UpdateFeaturesRequest<'_>) -> Reply {
     let request = request.into_owned();
     let broker = Arc::clone(broker);
     let kraft_version = broker.quorum.kraft_version();
     Reply::Later(Box::pin(async move {
-        let timeout_ms = request.timeout_ms;
         let outcome = broker
-            .controller_call(timeout_ms, |controller| controller.update_features(&request, to.version, kraft_version))
+            .controller_call(TIMEOUT_MS, |controller| controller.update_features(&request, to.version, kraft_version))
             .await;
         let response = outcome.unwrap_or_else(|refusal| UpdateFeaturesResponse {
             error_code: refusal.code.code(),

@@ -1,4 +1,4 @@
-//! A response's Debug form as one canonical line: without struct names and unknown tags, with the names of error codes, and with
+//! A response's Debug form as one canonical line: without struct names, with the names of error codes, and with
 //! whatever differs from run to run (ids, times, ports) replaced.
 //!
 //! Works on the Debug text, so that every message is covered and no field can be forgotten.
@@ -18,8 +18,11 @@ enum Value {
 /// The canonical line of a Debug text.
 pub(crate) fn canonical(debug: &str, version: i16) -> String {
     let mut parser = Parser { rest: debug };
-    let value = parser.value();
+    let mut value = parser.value();
     assert!(parser.rest.trim().is_empty(), "left over: {}", parser.rest);
+    if !ORDERED.iter().any(|response| debug.starts_with(response)) {
+        sort("", &mut value);
+    }
     let mut out = String::new();
     render(&value, &mut out);
     without_version(&SILENT.iter().fold(out, |out, field| out.replace(field, "")), version)
@@ -126,14 +129,14 @@ fn render(value: &Value, out: &mut String) {
         Value::Struct(fields) => {
             out.push('{');
             let mut first = true;
-            for (name, value) in fields.iter().filter(|(name, _)| name != "unknown_tags") {
+            for (name, value) in fields.iter().filter(|field| !has_no_tags(field)) {
                 out.push_str(if first { "" } else { " " });
                 first = false;
                 out.push_str(&shown(name, value).unwrap_or_else(|| plain(name, value)));
             }
             out.push('}');
         }
-        Value::List(values) => list("", values, out),
+        Value::List(values) => list(values, out),
         Value::Tuple(name, values) if name == "Some" && values.len() == 1 => render(&values[0], out),
         Value::Tuple(name, values) if name == "Uuid" => {
             let zero = values == &[Value::Atom("AAAAAAAAAAAAAAAAAAAAAA".into())];
@@ -141,7 +144,7 @@ fn render(value: &Value, out: &mut String) {
         }
         Value::Tuple(name, values) => {
             out.push_str(name);
-            list("", values, out);
+            list(values, out);
         }
         Value::Text(text) => {
             out.push('"');
@@ -152,10 +155,15 @@ fn render(value: &Value, out: &mut String) {
     }
 }
 
+/// Whether this is the field for tags that the codec does not know, and there are none.
+fn has_no_tags((name, value): &(String, Value)) -> bool {
+    name == "unknown_tags" && matches!(value, Value::Tuple(_, tags) if tags == &[Value::Atom("None".into())])
+}
+
 fn plain(name: &str, value: &Value) -> String {
     let mut out = format!("{name}=");
     match value {
-        Value::List(values) => list(name, values, &mut out),
+        Value::List(values) => list(values, &mut out),
         value => render(value, &mut out),
     }
     out
@@ -164,6 +172,7 @@ fn plain(name: &str, value: &Value) -> String {
 /// Lists whose order Kafka takes from a hash map.
 const UNORDERED: &[&str] = &[
     "configs",
+    "config_resources",
     "topics",
     "responses",
     "results",
@@ -175,18 +184,32 @@ const UNORDERED: &[&str] = &[
     "topic_partitions",
 ];
 
-fn list(name: &str, values: &[Value], out: &mut String) {
-    let mut rendered: Vec<String> = values
-        .iter()
-        .map(|value| {
-            let mut out = String::new();
-            render(value, &mut out);
-            out
-        })
-        .collect();
-    if UNORDERED.contains(&name) {
-        rendered.sort();
+/// Responses whose lists Kafka orders.
+const ORDERED: &[&str] = &["DescribeTopicPartitionsResponse "];
+
+/// Puts what has no order into one.
+fn sort(name: &str, value: &mut Value) {
+    match value {
+        Value::Struct(fields) => fields.iter_mut().for_each(|(name, value)| sort(name, value)),
+        Value::Tuple(_, values) => values.iter_mut().for_each(|value| sort("", value)),
+        Value::List(values) => {
+            values.iter_mut().for_each(|value| sort("", value));
+            if UNORDERED.contains(&name) {
+                values.sort_by_cached_key(rendered);
+            }
+        }
+        Value::Text(_) | Value::Atom(_) => {}
     }
+}
+
+fn rendered(value: &Value) -> String {
+    let mut out = String::new();
+    render(value, &mut out);
+    out
+}
+
+fn list(values: &[Value], out: &mut String) {
+    let mut rendered: Vec<String> = values.iter().map(rendered).collect();
     // A topic has one config more than Kafka's; the steps that look at a broker's single ones name ours.
     rendered.retain(|config| !config.starts_with("{name=\"durability\" value="));
     out.push('[');

@@ -228,6 +228,9 @@ pub(crate) fn describe_quorum(script: &mut Script) {
     }
     script.all("unknown-topic", |_| asked("absent", &[0]));
     script.all("unknown-partition", |_| asked("__cluster_metadata", &[1]));
+    script.all("negative-partition", |_| asked("__cluster_metadata", &[-1]));
+    script.all("same-partition-twice", |_| asked("__cluster_metadata", &[1, 1]));
+    script.all("empty-name", |_| asked("", &[0]));
     script.all("two-partitions", |_| asked("__cluster_metadata", &[0, 1]));
     script.all("no-partitions", |_| asked("__cluster_metadata", &[]));
     script.all("none", |_| DescribeQuorumRequest::default());
@@ -246,6 +249,11 @@ pub(crate) fn describe_log_dirs(script: &mut Script) {
     };
     script.all("both", |_| asked(&[("held", &[0, 1])]));
     script.all("one", |_| asked(&[("held", &[0])]));
+    script.all("same-partition-twice", |_| asked(&[("held", &[0, 0])]));
+    script.all("same-topic-twice", |_| asked(&[("held", &[0]), ("held", &[0])]));
+    script.all("negative-partition", |_| asked(&[("held", &[-1])]));
+    script.all("invalid-name", |_| asked(&[("a b", &[0])]));
+    script.all("empty-name", |_| asked(&[("", &[0])]));
     script.all("unknown-partition", |_| asked(&[("held", &[0, 7])]));
     script.all("unknown-topic", |_| asked(&[("absent", &[0])]));
     script.all("no-partitions", |_| asked(&[("held", &[])]));

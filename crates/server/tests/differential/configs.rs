@@ -36,6 +36,8 @@ pub(crate) fn describe_configs(script: &mut Script) {
         ..describe(TOPIC, "described", Some(keys))
     });
     script.all("topic-no-keys", |_| describe(TOPIC, "described", Some(&[])));
+    script.all("topic-key-twice", |_| describe(TOPIC, "described", Some(&["retention.ms", "retention.ms"])));
+    script.all("topic-empty-key", |_| describe(TOPIC, "described", Some(&[""])));
     script.all("unknown-topic", |_| describe(TOPIC, "absent", None));
     script.all("invalid-topic", |_| describe(TOPIC, "a b", None));
     script.all("empty-topic", |_| describe(TOPIC, "", None));

@@ -194,6 +194,7 @@ fn heartbeats(script: &mut Script, v: i16, group: &str, member: &str) {
     script.one("member", v, &beat(group, 1, member));
     script.one("generation-0", v, &beat(group, 0, member));
     script.one("generation-2", v, &beat(group, 2, member));
+    script.one("generation-minus-1", v, &beat(group, -1, member));
     script.one("unknown-member", v, &beat(group, 1, "nobody"));
     script.one("empty-member", v, &beat(group, 1, ""));
     script.one("unknown-group", v, &beat("absent", 1, member));
@@ -416,6 +417,10 @@ fn leaves(script: &mut Script, v: i16, group: &str, member: &str) {
 fn delete(script: &mut Script) {
     script.one("plain", 0, &deleted_offsets("simple-v7", TOPIC, &[0]));
     script.one("again", 0, &deleted_offsets("simple-v7", TOPIC, &[0, 9]));
+    script.one("same-partition-twice", 0, &deleted_offsets("simple-v7", TOPIC, &[1, 1]));
+    script.one("negative-partition", 0, &deleted_offsets("simple-v7", TOPIC, &[-1]));
+    script.one("invalid-topic", 0, &deleted_offsets("simple-v7", "a b", &[0]));
+    script.one("empty-topic", 0, &deleted_offsets("simple-v7", "", &[0]));
     script.one("unknown-topic", 0, &deleted_offsets("simple-v7", "absent", &[0]));
     script.one("unknown-group", 0, &deleted_offsets("absent", TOPIC, &[0]));
     script.one("empty-group", 0, &deleted_offsets("", TOPIC, &[0]));

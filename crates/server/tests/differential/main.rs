@@ -1,6 +1,7 @@
 //! Every served API in every stable version, with sound and with hostile requests, line by line against what Apache Kafka 4.4.0 answered.
 //!
-//! `kafka-4.4.0.txt` is Kafka's transcript. Differences that are wanted stand in `differences.rs`, and nowhere else. To record Kafka again:
+//! `kafka-4.4.0.txt` is Kafka's transcript. Differences that are wanted stand in `differences.rs`, and nowhere else; what is answered instead
+//! stands in `thalweg.txt`, so that a reason covers that one answer and no other. To record Kafka again:
 //! `THALWEG_DIFFERENTIAL_RECORD=1 THALWEG_CONFORMANCE_TARGET=kafka cargo run -p conformance -- every_api`; without the first variable,
 //! Kafka is compared with what was recorded. `THALWEG_DIFFERENTIAL_TARGET=HOST:PORT` compares a fresh node that runs there. With
 //! `THALWEG_DIFFERENTIAL_PAGE=FILE`, two live brokers are compared, that one and the Kafka at `THALWEG_DIFFERENTIAL_KAFKA`: `cargo xtask diff`.
@@ -18,8 +19,10 @@ mod cluster;
 mod configs;
 mod controller;
 mod differences;
+mod frames;
 mod groups;
 mod node;
+mod pinned;
 mod produce;
 mod read;
 mod report;
@@ -29,7 +32,6 @@ mod topics;
 mod values;
 mod wire;
 
-use protocol::ApiKey;
 use script::{Script, parse, transcript};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -62,6 +64,7 @@ fn run(address: &str) -> Vec<(String, i16, String)> {
     values::values(&mut script);
     cluster::update_features(&mut script);
     controller::controller(&mut script);
+    frames::frames(&mut script);
     groups::other_coordinators(&mut script);
     script.lines
 }
@@ -89,6 +92,9 @@ fn every_api_and_version_answers_as_kafka_does() {
         Ok(address) => ask(&address),
         Err(_) => ask(&node::OwnNode::start("differential").address()),
     };
+    if std::env::var_os("THALWEG_DIFFERENTIAL_RENEW").is_some() {
+        pinned::renew(&compare(&recorded(), &ours).wanted);
+    }
     judge(&recorded(), &ours);
     book::check(&recorded(), &ours, &we_serve);
 }
@@ -104,13 +110,14 @@ fn live(page: &str) {
     judge(&theirs, &ours);
 }
 
-/// Nothing may differ that is not wanted, and everything wanted must.
+/// Nothing may differ that is not wanted, everything wanted must, and each as it is pinned.
 fn judge(kafka: &BTreeMap<(String, i16), String>, ours: &BTreeMap<(String, i16), String>) {
-    let (found, used) = compare(kafka, ours);
+    let Compared { found, used, wanted } = compare(kafka, ours);
     let stale: Vec<_> = (0..differences::WANTED.len()).filter(|at| !used.contains(at)).collect();
     let stale: Vec<_> = stale.iter().map(|at| differences::WANTED[*at].0).collect();
     assert!(found.is_empty(), "{} steps differ:\n{}", found.len(), found.join("\n"));
     assert!(stale.is_empty(), "these differences are no more, take them off the list: {stale:?}");
+    pinned::check(&wanted);
 }
 
 /// Whether ours is Kafka's line but for a text where Kafka leaves an error without one: more than an error's code helps whoever reads
@@ -124,77 +131,47 @@ fn explains_more(theirs: &str, ours: &str) -> bool {
     theirs.len() == ours.len() && theirs.into_iter().zip(ours).all(same)
 }
 
-/// The APIs that the steps are of.
-const APIS: &[ApiKey] = &[
-    ApiKey::Produce,
-    ApiKey::Fetch,
-    ApiKey::ListOffsets,
-    ApiKey::Metadata,
-    ApiKey::ApiVersions,
-    ApiKey::CreateTopics,
-    ApiKey::DeleteTopics,
-    ApiKey::DeleteRecords,
-    ApiKey::InitProducerId,
-    ApiKey::OffsetForLeaderEpoch,
-    ApiKey::DescribeConfigs,
-    ApiKey::AlterConfigs,
-    ApiKey::DescribeLogDirs,
-    ApiKey::CreatePartitions,
-    ApiKey::IncrementalAlterConfigs,
-    ApiKey::DescribeQuorum,
-    ApiKey::UpdateFeatures,
-    ApiKey::DescribeCluster,
-    ApiKey::DescribeProducers,
-    ApiKey::ListConfigResources,
-    ApiKey::DescribeTopicPartitions,
-    ApiKey::OffsetCommit,
-    ApiKey::OffsetFetch,
-    ApiKey::FindCoordinator,
-    ApiKey::JoinGroup,
-    ApiKey::Heartbeat,
-    ApiKey::LeaveGroup,
-    ApiKey::SyncGroup,
-    ApiKey::DescribeGroups,
-    ApiKey::ListGroups,
-    ApiKey::DeleteGroups,
-    ApiKey::OffsetDelete,
-    ApiKey::ConsumerGroupHeartbeat,
-    ApiKey::ConsumerGroupDescribe,
-];
-
 #[test]
 fn every_version_of_every_api_has_steps() {
     let kafka = parse(&std::fs::read_to_string(golden()).expect("the recorded transcript"));
-    for (key, versions) in server::served_apis().into_iter().filter(|(key, _)| APIS.contains(key)) {
-        let named = format!("{}.", key.name());
+    for (key, versions) in server::served_apis() {
+        let (named, frames) = (format!("{}.", key.name()), format!("{}.frame.", key.name()));
+        let is_of = |label: &str| label.starts_with(&named) && !label.starts_with(&frames);
         for version in versions {
-            let steps = kafka.keys().filter(|(label, of)| *of == version && label.starts_with(&named)).count();
+            let steps = kafka.keys().filter(|(label, of)| *of == version && is_of(label)).count();
             assert!(steps > 0, "{} v{version} has no step", key.name());
         }
     }
-    let served: BTreeSet<_> = server::served_apis().into_iter().map(|(key, _)| key.code()).collect();
-    assert!(APIS.iter().all(|key| served.contains(&key.code())));
 }
 
-/// What differs and is not wanted, and which of the wanted differences were seen.
-fn compare(
-    kafka: &BTreeMap<(String, i16), String>,
-    ours: &BTreeMap<(String, i16), String>,
-) -> (Vec<String>, BTreeSet<usize>) {
-    let (mut found, mut used) = (Vec::new(), BTreeSet::new());
+/// How ours compares with Kafka.
+struct Compared {
+    /// What differs and is not wanted.
+    found: Vec<String>,
+    /// Which of the wanted differences were seen.
+    used: BTreeSet<usize>,
+    /// What is answered where a difference is wanted.
+    wanted: BTreeMap<(String, i16), String>,
+}
+
+fn compare(kafka: &BTreeMap<(String, i16), String>, ours: &BTreeMap<(String, i16), String>) -> Compared {
+    let mut compared = Compared { found: Vec::new(), used: BTreeSet::new(), wanted: BTreeMap::new() };
     let keys: BTreeSet<_> = kafka.keys().chain(ours.keys()).collect();
     for key in keys {
         let (theirs, own) = (kafka.get(key), ours.get(key));
         if theirs == own || theirs.zip(own).is_some_and(|(theirs, own)| explains_more(theirs, own)) {
             continue;
         }
+        let said = |line: Option<&String>| line.map_or("nothing", String::as_str).to_owned();
         match differences::reason(&key.0) {
-            Some((at, _)) => drop(used.insert(at)),
+            Some((at, _)) => {
+                compared.used.insert(at);
+                compared.wanted.insert(key.clone(), said(own));
+            }
             None => {
-                let said = |line: Option<&String>| line.map_or("nothing", String::as_str).to_owned();
-                found.push(format!("{} v{}\n  kafka {}\n  ours  {}", key.0, key.1, said(theirs), said(own)));
+                compared.found.push(format!("{} v{}\n  kafka {}\n  ours  {}", key.0, key.1, said(theirs), said(own)));
             }
         }
     }
-    (found, used)
+    compared
 }

@@ -282,6 +282,8 @@ fn describe_producers(script: &mut Script) {
     script.all("unknown-partition", |_| asked("one-producer", vec![5, -1]));
     script.all("unknown-topic", |_| asked("absent", vec![0]));
     script.all("invalid-name", |_| asked("a b", vec![0]));
+    script.all("empty-name", |_| asked("", vec![0]));
+    script.all("same-partition-twice", |_| asked("one-producer", vec![0, 0]));
     script.all("no-partitions", |_| asked("one-producer", vec![]));
     script.all("none", |_| DescribeProducersRequest::default());
     assert_eq!(DescribeProducersRequest::KEY.code(), 61);

@@ -332,6 +332,16 @@ pub(crate) fn list_offsets(script: &mut Script) {
     }
     script.all("unknown-topic", |_| list("absent", at(-1)));
     script.all("invalid-name", |_| list("a b", at(-1)));
+    script.all("empty-name", |_| list("", at(-1)));
+    script.all("same-topic-twice", |_| {
+        let one = list("l", at(-1)).topics;
+        ListOffsetsRequest { topics: [one.clone(), one].concat(), ..list("l", at(-1)) }
+    });
+    script.all("no-partitions", |_| {
+        let mut request = list("l", at(-1));
+        request.topics[0].partitions.clear();
+        request
+    });
     script.all("unknown-partition", |_| list("l", ListOffsetsPartition { partition_index: 9, ..at(-1) }));
     script.all("negative-partition", |_| list("l", ListOffsetsPartition { partition_index: -1, ..at(-1) }));
     script.all("twice", |_| {
@@ -369,10 +379,22 @@ pub(crate) fn leader_epochs(script: &mut Script) {
         ("current-epoch-minus-2", 0, -2, 0),
         ("empty-partition", 1, -1, 0),
         ("unknown-partition", 9, -1, 0),
+        ("negative-partition", -1, -1, 0),
     ] {
         script.all(label, |_| asked("e", partition, current, epoch));
     }
     script.all("unknown-topic", |_| asked("absent", 0, -1, 0));
+    script.all("invalid-name", |_| asked("a b", 0, -1, 0));
+    script.all("empty-name", |_| asked("", 0, -1, 0));
+    script.all("same-topic-twice", |_| {
+        let one = asked("e", 0, -1, 0).topics;
+        OffsetForLeaderEpochRequest { topics: [one.clone(), one].concat(), ..asked("e", 0, -1, 0) }
+    });
+    script.all("no-partitions", |_| {
+        let mut request = asked("e", 0, -1, 0);
+        request.topics[0].partitions.clear();
+        request
+    });
     script.all("replica-1", |_| OffsetForLeaderEpochRequest { replica_id: 1, ..asked("e", 0, -1, 0) });
     script.all("none", |_| OffsetForLeaderEpochRequest { topics: vec![], ..asked("e", 0, -1, 0) });
 }
@@ -407,6 +429,9 @@ pub(crate) fn delete_records(script: &mut Script) {
     }
     script.all("unknown-topic", |_| asked("absent".into(), &[(0, 0)]));
     script.all("invalid-name", |_| asked("a b".into(), &[(0, 0)]));
+    script.all("empty-name", |_| asked(String::new(), &[(0, 0)]));
+    script.all("far-below", |v| asked(format!("d-v{v}"), &[(0, i64::MIN)]));
+    script.all("far-above", |v| asked(format!("d-v{v}"), &[(0, i64::MAX)]));
     script.all("none", |_| DeleteRecordsRequest::default());
     script.all("no-partitions", |v| asked(format!("d-v{v}"), &[]));
     script.all("timeout-0", |v| DeleteRecordsRequest { timeout_ms: 0, ..asked(format!("d-v{v}"), &[(0, 11)]) });

@@ -41,13 +41,16 @@ pub(crate) fn page(kafka: &Lines, ours: &Lines, kafka_serves: &Served, we_serve:
         differing.len()
     );
     out.push_str(&versions(&steps, &differing, kafka_serves, we_serve));
-    out.push_str("\n### The differences\n\n| request | versions | why |\n|---|---|---|\n");
+    out.push_str("\n### The differences\n\nOf each, what differs in the answer to its last version.\n\n| request | versions | Kafka | Thalweg | why |\n|---|---|---|---|---|\n");
     let mut labels: BTreeMap<&str, (Vec<i16>, &str)> = BTreeMap::new();
     for ((label, version), why) in &differing {
         labels.entry(label).or_insert((Vec::new(), why)).0.push(*version);
     }
     for (label, (versions, why)) in labels {
-        out.push_str(&format!("| `{label}` | {} | {why} |\n", ranges(&versions)));
+        let last = (label.to_owned(), versions.last().copied().unwrap_or_default());
+        let line = |lines: &Lines| lines.get(&last).cloned().unwrap_or_else(|| "nothing".to_owned());
+        let (theirs, own) = apart(&line(kafka), &line(ours));
+        out.push_str(&format!("| `{label}` | {} | `{theirs}` | `{own}` | {why} |\n", ranges(&versions)));
     }
     out
 }
@@ -55,8 +58,8 @@ pub(crate) fn page(kafka: &Lines, ours: &Lines, kafka_serves: &Served, we_serve:
 /// Whether both answered alike, or ours says more about an error.
 fn same(kafka: &Lines, ours: &Lines, key: &(String, i16)) -> bool {
     let one = |lines: &Lines| lines.get(key).map(|line| (key.clone(), line.clone())).into_iter().collect::<Lines>();
-    let (found, used) = compare(&one(kafka), &one(ours));
-    found.is_empty() && used.is_empty()
+    let compared = compare(&one(kafka), &one(ours));
+    compared.found.is_empty() && compared.wanted.is_empty()
 }
 
 /// A line an API, a column a version.
@@ -99,6 +102,27 @@ fn versions(
     out
 }
 
+/// The words of two lines between their common beginning and their common end.
+fn apart(theirs: &str, ours: &str) -> (String, String) {
+    let (theirs, ours): (Vec<&str>, Vec<&str>) = (theirs.split(' ').collect(), ours.split(' ').collect());
+    let shorter = theirs.len().min(ours.len());
+    let before = theirs.iter().zip(&ours).take_while(|(one, other)| one == other).count();
+    let after = theirs.iter().rev().zip(ours.iter().rev()).take_while(|(one, other)| one == other).count();
+    let after = after.min(shorter - before);
+    let words = |line: &[&str]| shortened(&line[before..line.len() - after].join(" "));
+    (words(&theirs), words(&ours))
+}
+
+/// A cell of the page.
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 160;
+    let text = text.replace('|', "\\|");
+    match text.char_indices().nth(SHOWN) {
+        Some((at, _)) => text[..at].to_owned() + "…",
+        None => text,
+    }
+}
+
 /// `1-3, 5` for 1, 2, 3 and 5.
 fn ranges(versions: &[i16]) -> String {
     let runs = versions.chunk_by(|one, next| one + 1 == *next);
@@ -123,7 +147,9 @@ fn the_page_tells_same_from_different_and_from_not_served() {
     assert!(page.contains("| Produce |  |  |  |  |  |  |  |  |  | ≠1 |"), "{page}");
     assert!(page.contains("| Fetch |  |  |  |  | = | ≠1 |  |  |  |  |"), "{page}");
     assert!(page.contains("| AddPartitionsToTxn | - | - |"), "{page}");
-    assert!(page.contains("| `Produce.null` | 9 | Kafka stumbles"), "{page}");
-    assert!(page.contains("| `Fetch.plain` | 5 | not explained |"), "{page}");
+    assert!(page.contains("| `Produce.null` | 9 | `a` | `x` | Kafka stumbles"), "{page}");
+    assert!(page.contains("| `Fetch.plain` | 5 | `c` | `d` | not explained |"), "{page}");
     assert_eq!(ranges(&[0, 1, 2, 5]), "0-2, 5");
+    assert_eq!(apart("{a=1 b=2 c=3}", "{a=1 b=7 x c=3}"), ("b=2".into(), "b=7 x".into()));
+    assert_eq!(apart("a a", "a a a"), (String::new(), "a".into()));
 }

@@ -1,5 +1,6 @@
 //! One connection to a broker, requests and responses typed by the protocol crate. A deadline on every read; no retries.
 
+use protocol::ApiKey;
 use protocol::frame::{decode_response_header, encode_request};
 use protocol::messages::api_versions_request::ApiVersionsRequest;
 use protocol::wire::{Decode, Encode, Reader, Request};
@@ -49,7 +50,16 @@ impl Wire {
         if !self.send(version, request) {
             return Answer::Unwritable;
         }
-        self.receive()
+        let answer = self.receive();
+        if let Answer::Frame(frame) = &answer {
+            assert_eq!(
+                frame.first_chunk(),
+                Some(&self.correlation_id.to_be_bytes()),
+                "{} v{version}: another's answer",
+                R::NAME
+            );
+        }
+        answer
     }
 
     /// Whether a request on this connection is answered.
@@ -90,6 +100,21 @@ impl Wire {
             }
         }
     }
+}
+
+/// A request frame with any bytes as its body.
+pub(crate) fn frame(key: ApiKey, version: i16, body: &[u8]) -> Vec<u8> {
+    let mut request = key.code().to_be_bytes().to_vec();
+    request.extend(version.to_be_bytes());
+    request.extend(0_i32.to_be_bytes());
+    // No client id.
+    request.extend((-1_i16).to_be_bytes());
+    if key.request_header_version(version) >= 2 {
+        request.push(0);
+    }
+    request.extend(body);
+    let size = u32::try_from(request.len()).expect("small");
+    [&size.to_be_bytes()[..], &request].concat()
 }
 
 /// The body of a response frame.

@@ -13,13 +13,13 @@ use protocol::messages::sync_group_response::SyncGroupResponse;
 const PROTOCOL_REQUIRED_FROM: i16 = 5;
 
 pub(crate) fn handle(broker: &Broker, session: &Session, to: ReplyTo, request: &SyncGroupRequest<'_>) -> Reply {
-    if request.group_id.is_empty() {
-        return to.now(&refused(&Refusal::new(ErrorCode::InvalidGroupId, "a group has a name")));
-    }
     let is_vague = request.protocol_type.is_none() || request.protocol_name.is_none();
     if to.version >= PROTOCOL_REQUIRED_FROM && is_vague {
         let why = "protocol type and name must be given";
         return to.now(&refused(&Refusal::new(ErrorCode::InconsistentGroupProtocol, why)));
+    }
+    if request.group_id.is_empty() {
+        return to.now(&refused(&Refusal::new(ErrorCode::InvalidGroupId, "a group has a name")));
     }
     ask_group(
         broker,
