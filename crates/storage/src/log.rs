@@ -149,6 +149,8 @@ pub struct Log {
     epoch_pending: bool,
     /// Something was written since the log was opened or flushed.
     touched: bool,
+    /// What was written since the log was opened or closed was flushed, which leaves out what only a close writes.
+    unclosed: bool,
     /// The snapshot that the last flush wrote of the producers; the next one replaces it.
     flushed_snapshot: Option<Offset>,
     /// How often the log was cut: a sync that began before says nothing of what was appended after.

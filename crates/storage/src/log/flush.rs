@@ -73,10 +73,11 @@ impl Log {
         if let Some(error) = &self.offline {
             return Err(error.as_ref().clone());
         }
-        let is_touched = std::mem::take(&mut self.touched);
+        let is_touched = std::mem::take(&mut self.touched) || (closes && self.unclosed);
         if !is_touched && !self.names_dirty {
             return Ok(None);
         }
+        self.unclosed = !closes && (self.unclosed || is_touched);
         let disk = Arc::clone(&self.disk);
         let Active { segment, dir } = self.active();
         segment.flush_indexes(disk.as_ref(), dir, closes)?;

@@ -43,6 +43,7 @@ impl Log {
             epoch_pending: false,
             // An empty log has nothing but its names, which its first commit makes durable: a flush would find nothing to write down.
             touched: false,
+            unclosed: false,
             unsynced: Vec::new(),
             offline: None,
             dir: options.dir,
@@ -90,6 +91,7 @@ impl Log {
             epochs_dirty: false,
             epoch_pending: false,
             touched: !options.clean,
+            unclosed: false,
             unsynced: Vec::new(),
             offline: None,
             dir: options.dir,

@@ -1,7 +1,7 @@
 //! Looking records up by time in compressed batches.
 
-use super::{new_log, options};
-use crate::{FaultyMemDisk, LogConfig};
+use super::{append, new_log, options, sync};
+use crate::{Disk, FaultyMemDisk, LogConfig};
 use base::{LeaderEpoch, Offset, Timestamp};
 use record::{BatchBuilder, BatchOptions, Codec, Compression, NewRecord, ValidBatch};
 
@@ -58,7 +58,7 @@ fn indexes_of_a_segment_that_ends_at_the_recovery_point_are_not_trusted_after_a_
         builder.append(&NewRecord { timestamp: Timestamp(time), value: Some(&[7; 150]), ..NewRecord::default() });
         log.append(Timestamp(0), &ValidBatch::internal(&builder.build()).unwrap(), LeaderEpoch(0)).unwrap();
     }
-    super::sync(&disk, &mut log);
+    sync(&disk, &mut log);
     log.roll().unwrap();
     let recovery_point = log.log_end();
     drop(log);
@@ -68,4 +68,20 @@ fn indexes_of_a_segment_that_ends_at_the_recovery_point_are_not_trusted_after_a_
     assert_eq!((log.log_end(), log.segment_count()), (Offset(7), 2));
     assert_eq!(log.max_timestamp().unwrap().unwrap().offset, Offset(1));
     assert_eq!(log.offset_for_time(Timestamp(4_000)).unwrap().unwrap().offset, Offset(1));
+}
+
+#[test]
+fn a_log_that_was_flushed_before_it_is_closed_has_its_last_time_entry_too() {
+    let entries = |flushes: bool| {
+        let disk = FaultyMemDisk::new(1);
+        let mut log = new_log(&disk);
+        append(&mut log, 2, 10);
+        if flushes {
+            sync(&disk, &mut log);
+        }
+        log.close().unwrap();
+        disk.read(&std::path::Path::new(super::DIR).join("00000000000000000000.timeindex")).unwrap().unwrap()
+    };
+    assert_eq!(entries(false).len(), 12, "Kafka closes a segment with its largest timestamp");
+    assert_eq!(entries(true), entries(false));
 }
