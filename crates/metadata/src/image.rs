@@ -83,7 +83,8 @@ pub struct MetadataImage {
     pub(crate) topics: Topics,
     pub(crate) configs: OrdMap<ConfigResource, OrdMap<String, String>>,
     pub(crate) quotas: OrdMap<QuotaEntity, OrdMap<String, u64>>,
-    pub(crate) producer_ids: Option<(NodeId, BrokerEpoch, i64)>,
+    /// The first producer id that no broker was given.
+    pub(crate) producer_ids: Option<i64>,
     pub(crate) acls: OrdMap<Uuid, Arc<AccessControlEntryRecord<'static>>>,
     pub(crate) scram: OrdMap<(i8, String), Arc<UserScramCredentialRecord<'static>>>,
     pub(crate) tokens: OrdMap<String, Arc<DelegationTokenRecord<'static>>>,
@@ -200,7 +201,7 @@ impl MetadataImage {
     /// The first producer id that is not given out.
     #[must_use]
     pub fn next_producer_id(&self) -> i64 {
-        self.producer_ids.map_or(0, |(_, _, next)| next)
+        self.producer_ids.unwrap_or(0)
     }
 
     /// Applies a record. Inside of a metadata transaction nothing is visible before its end.
@@ -294,9 +295,7 @@ impl MetadataImage {
             }
             MetadataRecord::ClearElr(r) => self.clear_elr(&r.topic_name, changes),
             MetadataRecord::ClientQuota(r) => self.set_quota(&r.entity, &r.key, (!r.remove).then_some(r.value)),
-            MetadataRecord::ProducerIds(r) => {
-                self.producer_ids = Some((NodeId(r.broker_id), BrokerEpoch(r.broker_epoch), r.next_producer_id));
-            }
+            MetadataRecord::ProducerIds(r) => self.producer_ids = Some(r.next_producer_id),
             MetadataRecord::AccessControlEntry(r) => {
                 self.acls.insert(r.id, Arc::new(r.clone().into_owned()));
             }

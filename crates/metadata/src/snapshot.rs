@@ -85,13 +85,10 @@ impl MetadataImage {
                 (record.into(), 0)
             }));
         }
-        if let Some((broker, epoch, next_producer_id)) = self.producer_ids {
-            let record = ProducerIdsRecord {
-                broker_id: broker.0,
-                broker_epoch: epoch.0,
-                next_producer_id,
-                ..ProducerIdsRecord::default()
-            };
+        if let Some(next_producer_id) = self.producer_ids {
+            // Who took the last block matters to nobody; Kafka's snapshots name no broker either.
+            let record =
+                ProducerIdsRecord { broker_id: -1, broker_epoch: -1, next_producer_id, ..ProducerIdsRecord::default() };
             out.push((record.into(), 0));
         }
         out.extend(self.acls.values().map(|record| (record.as_ref().clone().into(), 0)));
