@@ -104,7 +104,7 @@ public final class Peer {
                 case "produce-rich" -> produceRich(rest[0], rest[1], Integer.parseInt(rest[2]), Integer.parseInt(rest[3]), rest[4]);
                 case "check-rich" -> checkRich(rest[0], rest[1], Integer.parseInt(rest[2]), Integer.parseInt(rest[3]));
                 case "create" -> create(rest);
-                case "load-start" -> load = new Load(rest[0], rest[1], Integer.parseInt(rest[2]), rest.length > 3 ? Long.parseLong(rest[3]) : 0);
+                case "load-start" -> load = new Load(rest[0], rest[1], Integer.parseInt(rest[2]), rest.length > 3 ? Long.parseLong(rest[3]) : 0, rest.length > 4 ? rest[4] : "5");
                 case "load-await" -> load.await(Long.parseLong(rest[0]), Long.parseLong(rest[1]));
                 case "load-stop" -> load.stop();
                 case "load-control" -> load.control(rest[0]);
@@ -276,12 +276,13 @@ public final class Peer {
         private volatile boolean stopping;
         private volatile long sent;
 
-        /** As fast as it can, or with `perSecond` records in each second. */
-        Load(String address, String topic, int partitions, long perSecond) {
+        /** As fast as it can, or with `perSecond` records in each second; with so many requests in flight. */
+        Load(String address, String topic, int partitions, long perSecond, String inFlight) {
             this.topic = topic;
             this.partitions = partitions;
             Properties config = producer(address);
             config.put("linger.ms", "1");
+            config.put("max.in.flight.requests.per.connection", inFlight);
             config.put("buffer.memory", "4000000");
             config.put("max.block.ms", "120000");
             KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(config);

@@ -34,8 +34,10 @@ pub enum Kind {
 pub struct Plan {
     /// Which broker it starts.
     pub kind: Kind,
-    /// Its only log dir.
+    /// Its log dir; of two the one with the metadata.
     pub data: PathBuf,
+    /// Its other log dir, where it has two.
+    pub second: Option<PathBuf>,
     /// Where clients connect, on 127.0.0.1.
     pub port: u16,
     controller_port: u16,
@@ -67,6 +69,7 @@ impl Plan {
         Ok(Plan {
             kind,
             data: folder.join(format!("data{number}")),
+            second: None,
             port: free_port()?,
             controller_port: free_port()?,
             advertised: None,
@@ -82,6 +85,12 @@ impl Plan {
     pub fn with(mut self, key: &str, value: &str) -> Plan {
         self.settings.push((key.to_owned(), value.to_owned()));
         self
+    }
+
+    /// With two log dirs, which only a configuration file can name.
+    pub fn with_two_log_dirs(mut self) -> Plan {
+        self.second = Some(self.data.with_extension("second"));
+        self.configured()
     }
 
     /// Started from a server.properties file, as Kafka is.
@@ -108,6 +117,7 @@ impl Plan {
         Plan {
             kind,
             data: self.data.clone(),
+            second: self.second.clone(),
             port: self.port,
             controller_port: self.controller_port,
             advertised: self.advertised,
@@ -122,6 +132,8 @@ impl Plan {
     /// Writes the server.properties that both kinds of broker read.
     pub fn write_config(&self) -> Result<(), Fault> {
         let (port, controller) = (self.port, self.controller_port);
+        let dirs: Vec<String> =
+            [&self.data].into_iter().chain(&self.second).map(|dir| dir.display().to_string()).collect();
         let mut lines = vec![
             "process.roles=broker,controller".to_owned(),
             format!("node.id={}", self.node_id()),
@@ -129,7 +141,7 @@ impl Plan {
             format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
             format!("advertised.listeners=PLAINTEXT://127.0.0.1:{}", self.advertised.unwrap_or(port)),
             "controller.listener.names=CONTROLLER".to_owned(),
-            format!("log.dirs={}", self.data.display()),
+            format!("log.dirs={}", dirs.join(",")),
             "offsets.topic.replication.factor=1".to_owned(),
             "offsets.topic.num.partitions=1".to_owned(),
             "transaction.state.log.replication.factor=1".to_owned(),

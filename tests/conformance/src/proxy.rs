@@ -6,7 +6,7 @@
 
 use crate::batches::{Batch, split};
 use crate::fault::{During, Fault};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -20,6 +20,7 @@ const PRODUCE: i16 = 0;
 const FETCH: i16 = 1;
 const OFFSET_COMMIT: i16 = 8;
 const JOIN_GROUP: i16 = 11;
+const API_VERSIONS: i16 = 18;
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,18 @@ pub enum Mutant {
     DoubledBatch,
     /// Fetched records stand one offset later than they are.
     OffByOne,
+    /// Fetched records are a millisecond later than they were sent.
+    ChangedTimestamps,
+    /// Fetched records have no headers.
+    DroppedHeaders,
+    /// Whatever is fetched, the records are those that were fetched first.
+    ForeignRecords,
+    /// All commits of a group after its first one are confirmed and forgotten.
+    LostCommit,
+    /// Nothing, but the answer to every batch is lost with its connection, until the batch comes again: a control for idempotence.
+    LostAnswers,
+    /// Answers are lost as well, and producers are not known again.
+    ForgottenProducers,
     /// Commits of an older generation are taken for the current one's. Knows JoinGroup and OffsetCommit up to their versions 5 and 7.
     StaleGeneration,
 }
@@ -48,10 +61,44 @@ pub struct Proxy {
 /// What the two directions of a connection share.
 struct Shared {
     mutant: Mutant,
-    /// The API and version of requests whose answers are to come.
-    asked: Mutex<BTreeMap<i32, (i16, i16)>>,
-    /// The generation that the last answered JoinGroup began, on any connection.
-    generation: Arc<AtomicI32>,
+    /// The requests whose answers are to come.
+    asked: Mutex<BTreeMap<i32, Asked>>,
+    of_all: Arc<OfAll>,
+}
+
+/// A request.
+struct Asked {
+    key: i16,
+    version: i16,
+    then: Then,
+}
+
+/// What becomes of its answer.
+enum Then {
+    /// What the mutant makes of it.
+    Changed,
+    /// It is lost, and the connection with it.
+    Lost,
+    /// This one is given instead.
+    Replaced(Vec<u8>),
+    /// It is kept for later commits of this group.
+    Kept(Vec<u8>),
+}
+
+/// A group's name and a version.
+type OfGroup = (Vec<u8>, i16);
+
+/// What all connections share.
+#[derive(Default)]
+struct OfAll {
+    /// The generation that the last answered JoinGroup began.
+    generation: AtomicI32,
+    /// The first batches that were fetched.
+    first: Mutex<Option<Vec<Batch>>>,
+    /// By group, and the version of the request: the answer to its first commit.
+    commits: Mutex<BTreeMap<OfGroup, Vec<u8>>>,
+    /// Checksums of the batches whose answers were lost.
+    lost: Mutex<BTreeSet<u32>>,
 }
 
 impl Proxy {
@@ -61,13 +108,13 @@ impl Proxy {
         let address = listener.local_addr().during("the proxy's address")?.to_string();
         let stopping = Arc::new(AtomicBool::new(false));
         let (ends, broker) = (Arc::clone(&stopping), broker.to_owned());
-        let generation = Arc::new(AtomicI32::new(-1));
+        let of_all = Arc::new(OfAll::default());
         thread("proxy", move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if ends.load(Ordering::Relaxed) {
                     return;
                 }
-                let shared = Shared { mutant, asked: Mutex::default(), generation: Arc::clone(&generation) };
+                let shared = Shared { mutant, asked: Mutex::default(), of_all: Arc::clone(&of_all) };
                 // A broker that is gone shows as a connection that closes: so it is for clients without a proxy, too.
                 drop(connect(client, &broker, shared));
             }
@@ -101,10 +148,10 @@ fn connect(client: TcpStream, broker: &str, shared: Shared) -> Result<(), Fault>
     thread("proxy answers", move || pump(from_broker, to_client, |frame| shared.answer(frame)))
 }
 
-/// Passes frames on, each as the frames that `change` makes of it.
-fn pump(mut from: TcpStream, mut to: TcpStream, change: impl Fn(Vec<u8>) -> Vec<Vec<u8>>) {
-    while let Some(frame) = read(&mut from) {
-        for frame in change(frame) {
+/// Passes frames on, each as the frames that `change` makes of it, until it says to close.
+fn pump(mut from: TcpStream, mut to: TcpStream, change: impl Fn(Vec<u8>) -> Option<Vec<Vec<u8>>>) {
+    while let Some(frames) = read(&mut from).and_then(&change) {
+        for frame in frames {
             let size = u32::try_from(frame.len()).unwrap_or(u32::MAX).to_be_bytes();
             if to.write_all(&[&size[..], &frame].concat()).is_err() {
                 break;
@@ -135,51 +182,122 @@ fn int(frame: &[u8], at: usize) -> i32 {
 
 impl Shared {
     /// What becomes of a request: key (2), version (2), correlation id (4), client id, body.
-    fn request(&self, mut frame: Vec<u8>) -> Vec<Vec<u8>> {
+    fn request(&self, frame: Vec<u8>) -> Option<Vec<Vec<u8>>> {
         let (key, version, id) = (short(&frame, 0), short(&frame, 2), int(&frame, 4));
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.insert(id, (key, version));
-        match (self.mutant, key) {
+        let mut note = |id, then| drop(asked.insert(id, Asked { key, version, then }));
+        let frames = match (self.mutant, key) {
             (Mutant::DoubledBatch, PRODUCE) => {
-                asked.insert(id | DOUBLED, (key, version));
+                note(id, Then::Changed);
+                note(id | DOUBLED, Then::Lost);
                 let mut second = frame.clone();
                 second[4..8].copy_from_slice(&(id | DOUBLED).to_be_bytes());
                 vec![frame, second]
             }
+            (Mutant::LostAnswers | Mutant::ForgottenProducers, PRODUCE) => {
+                note(id, if self.is_new(&frame, version) { Then::Lost } else { Then::Changed });
+                let forgets = self.mutant == Mutant::ForgottenProducers;
+                let nobodys = |batches: Vec<Batch>| batches.into_iter().map(Batch::without_producer).collect();
+                vec![if forgets { with_batches(&frame, version >= 9, nobodys) } else { frame }]
+            }
+            (Mutant::LostCommit, OFFSET_COMMIT) => {
+                let group = group(&frame, version);
+                let commits = self.of_all.commits.lock().unwrap_or_else(PoisonError::into_inner);
+                let first = commits.get(&(group.clone(), version)).cloned();
+                let is_lost = first.is_some();
+                note(id, first.map_or(Then::Kept(group), Then::Replaced));
+                vec![if is_lost { harmless(id) } else { frame }]
+            }
             (Mutant::StaleGeneration, OFFSET_COMMIT) if version <= 7 => {
-                let group = 8 + 2 + usize::try_from(short(&frame, 8)).unwrap_or(0);
-                let at = group + 2 + usize::try_from(short(&frame, group)).unwrap_or(0);
-                if let Some(generation) = frame.get_mut(at..at + 4) {
-                    generation.copy_from_slice(&self.generation.load(Ordering::Relaxed).to_be_bytes());
-                }
+                note(id, Then::Changed);
+                vec![self.of_the_current_generation(frame)]
+            }
+            _ => {
+                note(id, Then::Changed);
                 vec![frame]
             }
-            _ => vec![frame],
+        };
+        Some(frames)
+    }
+
+    /// Whether the request brings a batch that has not come before.
+    fn is_new(&self, frame: &[u8], version: i16) -> bool {
+        let mut lost = self.of_all.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_new = false;
+        with_batches(frame, version >= 9, |batches| {
+            batches.iter().for_each(|batch| is_new |= lost.insert(batch.checksum()));
+            batches
+        });
+        is_new
+    }
+
+    fn of_the_current_generation(&self, mut frame: Vec<u8>) -> Vec<u8> {
+        let group = 8 + 2 + usize::try_from(short(&frame, 8)).unwrap_or(0);
+        let at = group + 2 + usize::try_from(short(&frame, group)).unwrap_or(0);
+        if let Some(generation) = frame.get_mut(at..at + 4) {
+            generation.copy_from_slice(&self.of_all.generation.load(Ordering::Relaxed).to_be_bytes());
+        }
+        frame
+    }
+
+    /// What becomes of an answer: correlation id (4), body. None when the connection closes instead.
+    fn answer(&self, frame: Vec<u8>) -> Option<Vec<Vec<u8>>> {
+        let id = int(&frame, 0);
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let Some(Asked { key, version, then }) = asked else { return Some(vec![frame]) };
+        match then {
+            Then::Lost if id & DOUBLED != 0 => Some(Vec::new()),
+            Then::Lost => None,
+            Then::Replaced(first) => Some(vec![[&frame[..4], &first[4..]].concat()]),
+            Then::Kept(group) => {
+                let mut commits = self.of_all.commits.lock().unwrap_or_else(PoisonError::into_inner);
+                commits.insert((group, version), frame.clone());
+                Some(vec![frame])
+            }
+            Then::Changed => Some(vec![self.changed(frame, key, version)]),
         }
     }
 
-    /// What becomes of an answer: correlation id (4), body.
-    fn answer(&self, frame: Vec<u8>) -> Vec<Vec<u8>> {
-        let id = int(&frame, 0);
-        let Some((key, version)) = self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&id) else {
-            return vec![frame];
-        };
+    fn changed(&self, frame: Vec<u8>, key: i16, version: i16) -> Vec<u8> {
         match (self.mutant, key) {
-            (Mutant::DoubledBatch, PRODUCE) if id & DOUBLED != 0 => Vec::new(),
-            (Mutant::WrongCrc | Mutant::LostBatch | Mutant::OffByOne, FETCH) => {
-                vec![with_batches(&frame, version >= 12, |batches| broken(self.mutant, batches))]
-            }
+            (Mutant::ForeignRecords, FETCH) => with_batches(&frame, version >= 12, |batches| self.foreign(batches)),
+            (_, FETCH) => with_batches(&frame, version >= 12, |batches| broken(self.mutant, batches)),
             (Mutant::StaleGeneration, JOIN_GROUP) if version <= 5 => {
                 // Throttle time from version 2 on, error code, generation.
                 let at = if version >= 2 { 8 } else { 4 };
                 if short(&frame, at) == 0 {
-                    self.generation.store(int(&frame, at + 2), Ordering::Relaxed);
+                    self.of_all.generation.store(int(&frame, at + 2), Ordering::Relaxed);
                 }
-                vec![frame]
+                frame
             }
-            _ => vec![frame],
+            _ => frame,
         }
     }
+
+    /// The batches that were fetched first, at these ones' place.
+    fn foreign(&self, batches: Vec<Batch>) -> Vec<Batch> {
+        let mut first = self.of_all.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = batches.first().map_or(0, Batch::base_offset);
+        let foreign = first.get_or_insert(batches);
+        let moved = foreign.first().map_or(0, Batch::base_offset) - place;
+        foreign.iter().map(|batch| batch.clone().at(batch.base_offset() - moved)).collect()
+    }
+}
+
+/// The group of an OffsetCommit, which stands first in its body.
+fn group(frame: &[u8], version: i16) -> Vec<u8> {
+    let body = 8 + 2 + usize::try_from(short(frame, 8)).unwrap_or(0);
+    // From version 8 on, tags end the header, and a string's length is an unsigned varint of it and one: groups' names are short.
+    let (at, len) = match version {
+        8.. => (body + 2, frame.get(body + 1).map_or(0, |len| usize::from(len.saturating_sub(1)))),
+        _ => (body + 2, usize::try_from(short(frame, body)).unwrap_or(0)),
+    };
+    frame.get(at..at + len).unwrap_or_default().to_vec()
+}
+
+/// A request that changes nothing: ApiVersions 0, without a client id.
+fn harmless(id: i32) -> Vec<u8> {
+    [&API_VERSIONS.to_be_bytes()[..], &[0, 0], &id.to_be_bytes(), &[0xFF, 0xFF]].concat()
 }
 
 fn broken(mutant: Mutant, mut batches: Vec<Batch>) -> Vec<Batch> {
@@ -192,17 +310,26 @@ fn broken(mutant: Mutant, mut batches: Vec<Batch>) -> Vec<Batch> {
                 batch.at(at)
             })
             .collect(),
+        Mutant::ChangedTimestamps => batches.into_iter().map(Batch::later).collect(),
+        Mutant::DroppedHeaders => batches.into_iter().map(Batch::without_headers).collect(),
         Mutant::LostBatch if batches.len() >= 3 => {
             batches.remove(1);
             batches
         }
-        Mutant::LostBatch | Mutant::Honest | Mutant::DoubledBatch | Mutant::StaleGeneration => batches,
+        Mutant::LostBatch
+        | Mutant::Honest
+        | Mutant::DoubledBatch
+        | Mutant::ForeignRecords
+        | Mutant::LostCommit
+        | Mutant::LostAnswers
+        | Mutant::ForgottenProducers
+        | Mutant::StaleGeneration => batches,
     }
 }
 
 /// The frame with each run of whole record batches changed, and the length before it with them: an int32, or in flexible versions an
 /// unsigned varint of the length and one.
-fn with_batches(frame: &[u8], flexible: bool, change: impl Fn(Vec<Batch>) -> Vec<Batch>) -> Vec<u8> {
+fn with_batches(frame: &[u8], flexible: bool, mut change: impl FnMut(Vec<Batch>) -> Vec<Batch>) -> Vec<u8> {
     let (mut out, mut copied, mut at) = (Vec::with_capacity(frame.len()), 0, 0);
     while at < frame.len() {
         let Some((prefix, len)) = run_at(frame, at, flexible) else {
@@ -267,7 +394,7 @@ fn uvarint(mut number: u32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mutant, broken, uvarint, varint, with_batches};
+    use super::{Mutant, broken, group, uvarint, varint, with_batches};
     use crate::batches::{Batch, example, split};
 
     /// Three batches between other fields, of which the one before the length looks like the start of a varint.
@@ -299,6 +426,14 @@ mod tests {
                 assert_eq!(with_batches(b"no batch here", flexible, |_| Vec::new()), b"no batch here");
             }
         }
+    }
+
+    #[test]
+    fn the_group_of_a_commit_is_found_in_old_and_new_versions() {
+        let header = [0, 8, 0, 7, 0, 0, 0, 1, 0, 2, b'i', b'd'];
+        assert_eq!(group(&[&header[..], &[0, 3, b'a', b'b', b'c', 9]].concat(), 7), b"abc");
+        assert_eq!(group(&[&header[..], &[0, 4, b'a', b'b', b'c', 9]].concat(), 8), b"abc");
+        assert_eq!(group(&header, 8), b"");
     }
 
     #[test]

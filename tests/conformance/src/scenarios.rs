@@ -16,6 +16,7 @@ mod group_commands;
 mod group_figures;
 mod group_tools;
 mod groups;
+mod handover;
 mod limits;
 mod mutants;
 mod observe;
@@ -42,6 +43,12 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("mutant_offset_off_by_one_is_caught", mutants::off_by_one),
     ("mutant_wrong_partitioner_hash_is_caught", mutants::wrong_hash),
     ("mutant_stale_generation_is_caught", mutants::stale_generation),
+    ("mutant_changed_timestamps_are_caught", mutants::changed_timestamps),
+    ("mutant_dropped_headers_are_caught", mutants::dropped_headers),
+    ("mutant_records_of_another_partition_are_caught", mutants::foreign_records),
+    ("mutant_lost_commit_is_caught", mutants::lost_commit),
+    ("mutant_control_idempotent_producers_survive_lost_answers", mutants::lost_answers),
+    ("mutant_forgotten_producers_are_caught", mutants::forgotten_producers),
     ("records_keep_keys_headers_nulls_and_timestamps", codecs::rich),
     ("text_through_kcat_keeps_its_sha256", bulk::text_through_kcat),
     ("kill_9_under_load_loses_nothing_acked", crash::kill_9_under_load),
@@ -55,6 +62,7 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("a_data_dir_that_kafka_formatted_is_taken_over", exchange::kafka_formatted),
     ("a_data_dir_that_storage_format_made_is_shared", exchange::storage_format),
     ("kafka_starts_on_what_storage_format_made", exchange::kafka_starts_on_ours),
+    ("kafka_takes_over_two_log_dirs_after_kill_9_and_gives_them_back", handover::killed_under_load),
     ("group_members_join_leave_and_die_under_load", groups::join_and_leave),
     ("groups_go_on_after_kill_9_of_the_node", groups::node_killed),
     ("group_members_of_both_protocols_share_one_group", groups::clients_share),

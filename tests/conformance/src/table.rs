@@ -16,10 +16,12 @@
 //! `$t` is a topic and `$g` a group of the row's own. Expectations are recorded from Apache Kafka through its Java client. Times of this run are
 //! shown as `now`.
 
+use conformance::batches::Batch;
 use conformance::fault::{Fault, ensure, fail};
 use conformance::process::now;
 use conformance::table_peer::TablePeer;
 use conformance::wire;
+use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
@@ -220,34 +222,44 @@ fn timeless(line: &str) -> String {
 }
 
 /// `codecs TOPIC PARTITIONS CODEC`: some batch is stored so, and every other one is plain, as clients leave what does not shrink;
-/// `batches TOPIC PARTITION MAX`: at most so many batches hold its records.
+/// `batches TOPIC PARTITION MAX`: at most so many batches hold its records; `idempotent TOPIC PARTITION yes|no`: each, or none, carries a producer's id.
 fn check(command: &str, data: &Path) -> Result<(), Fault> {
     let words: Vec<&str> = command.split(' ').collect();
     match words[..] {
         ["codecs", topic, partitions, codec] => {
             let mut found = Vec::new();
             for partition in 0..partitions.parse::<u32>().unwrap_or(0) {
-                found.extend(codecs(&data.join(format!("{topic}-{partition}")))?);
+                found.extend(codecs(data, topic, partition)?);
             }
             let holds = found.contains(&codec) && found.iter().all(|one| *one == codec || *one == "none");
             ensure(holds, || format!("`{command}`: the batches are stored as {found:?}"))
         }
         ["batches", topic, partition, max] => {
-            let count = codecs(&data.join(format!("{topic}-{partition}")))?.len();
+            let count = batches(data, topic, partition)?.len();
             let holds = (1..=max.parse().unwrap_or(0)).contains(&count);
             ensure(holds, || format!("`{command}`: there are {count} batches"))
+        }
+        ["idempotent", topic, partition, wanted @ ("yes" | "no")] => {
+            let batches = batches(data, topic, partition)?;
+            let holds = !batches.is_empty() && batches.iter().all(|batch| batch.has_producer() == (wanted == "yes"));
+            ensure(holds, || format!("`{command}`: {batches:?}"))
         }
         _ => fail(format!("`{command}` is no check")),
     }
 }
 
 /// The codec of each batch in the first segment of a partition.
-fn codecs(partition: &Path) -> Result<Vec<&'static str>, Fault> {
+fn codecs(data: &Path, topic: &str, partition: impl Display) -> Result<Vec<&'static str>, Fault> {
     const NAMES: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
-    let path = partition.join("00000000000000000000.log");
-    let bytes = std::fs::read(&path).map_err(|error| Fault::Failed(format!("{}: {error}", path.display())))?;
-    let batches = conformance::batches::split(&bytes).0;
+    let batches = batches(data, topic, partition)?;
     Ok(batches.iter().map(|batch| NAMES.get(batch.codec()).copied().unwrap_or("?")).collect())
+}
+
+/// The batches in the first segment of a partition.
+fn batches(data: &Path, topic: &str, partition: impl Display) -> Result<Vec<Batch>, Fault> {
+    let path = data.join(format!("{topic}-{partition}")).join("00000000000000000000.log");
+    let bytes = std::fs::read(&path).map_err(|error| Fault::Failed(format!("{}: {error}", path.display())))?;
+    Ok(conformance::batches::split(&bytes).0)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use conformance::rig::Scene;
 use conformance::wire;
 
 /// For Kafka's formatting tool: what Thalweg does not serve yet.
-const FEATURES_OFF: &[&str] = &[
+pub(super) const FEATURES_OFF: &[&str] = &[
     "--feature",
     "transaction.version=0",
     "--feature",

@@ -4,8 +4,10 @@
 //! Records are sent one after the other, so that both brokers are given the same batches.
 
 use super::disk::without_complaint;
+use super::exchange::FEATURES_OFF;
 use conformance::fault::{During, Fault, ensure};
 use conformance::node::{Kind, Plan};
+use conformance::process::{CLIENT_DEADLINE, now};
 use conformance::rig::Scene;
 use conformance::table_peer::TablePeer;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +16,8 @@ use std::path::Path;
 /// What a file holds, decoded, line by line.
 type Files = BTreeMap<String, Vec<String>>;
 
+const ITSELF: &str =
+    "who registers tells of the features that it supports, which are fewer, and of its own host and ports";
 const EPOCH_AT_FIRST_BATCH: &str = "Kafka notes an epoch when it begins to lead, this node with the first batch of it";
 
 /// What differs on purpose: the end of a file's name, a part of a line in it (empty: the whole file), and why. It is left out on both sides.
@@ -24,6 +28,8 @@ const WANTED: &[(&str, &str, &str)] = &[
         "0 ",
         "epochs begin where the first segment does: a crash could take the log's start back to it",
     ),
+    ("the metadata's snapshot", "payload: {\"type\":\"REGISTER_BROKER_RECORD\"", ITSELF),
+    ("the metadata's snapshot", "payload: {\"type\":\"REGISTER_CONTROLLER_RECORD\"", ITSELF),
     ("cut-1/leader-epoch-checkpoint", "", EPOCH_AT_FIRST_BATCH),
     ("cut-2/leader-epoch-checkpoint", "", EPOCH_AT_FIRST_BATCH),
 ];
@@ -116,11 +122,9 @@ fn compared(kafkas: &Files, ours: &Files) -> Vec<String> {
 /// The workload on a fresh broker of this kind, and what it has left.
 fn written(scene: &Scene<'_>, kind: Kind) -> Result<Files, Fault> {
     let plan = scene.plan_of(kind)?.configured();
-    let further: &[&str] = match kind {
-        Kind::Kafka => &["--feature", "eligible.leader.replicas.version=0"],
-        Kind::Thalweg => &[],
-    };
-    plan.format(scene, further)?;
+    plan.format(scene, FEATURES_OFF)?;
+    // A snapshot of the metadata after every change.
+    let plan = plan.with("metadata.log.max.record.bytes.between.snapshots", "1");
     let node = plan.start(scene)?;
     let mut java = TablePeer::start("java", &node.address, &[], &scene.folder)?;
     for command in WORKLOAD {
@@ -132,8 +136,36 @@ fn written(scene: &Scene<'_>, kind: Kind) -> Result<Files, Fault> {
         }
     }
     drop(java);
+    // The stop itself changes who leads.
+    let snapshot = whole_snapshot(scene, &plan)?;
     node.stop()?;
-    files(scene, &plan)
+    let mut files = files(scene, &plan)?;
+    files.insert("the metadata's snapshot".to_owned(), snapshot);
+    Ok(files)
+}
+
+/// The first snapshot that holds all of the workload, whose last change took a topic away.
+fn whole_snapshot(scene: &Scene<'_>, plan: &Plan) -> Result<Vec<String>, Fault> {
+    let until = now() + CLIENT_DEADLINE;
+    loop {
+        let holds = |what: &str, records: &[String]| records.iter().any(|record| record.contains(what));
+        let records = snapshot(scene, plan)?;
+        if holds("\"name\":\"cut\"", &records) && !holds("\"name\":\"gone\"", &records) {
+            return Ok(records);
+        }
+        ensure(now() < until, || format!("no snapshot of the metadata with the whole workload: {records:?}"))?;
+    }
+}
+
+/// The records of the newest snapshot of the metadata.
+fn snapshot(scene: &Scene<'_>, plan: &Plan) -> Result<Vec<String>, Fault> {
+    let snapshots = super::disk::files(&plan.data, "__cluster_metadata-0", ".checkpoint")?;
+    let Some(newest) = snapshots.last() else { return Ok(Vec::new()) };
+    let mut records = dumped(scene, newest, &["--cluster-metadata-decoder"])?;
+    records.retain(|line| line.starts_with("payload: "));
+    // One topic's records may come before another's.
+    records.sort();
+    Ok(records)
 }
 
 fn files(scene: &Scene<'_>, plan: &Plan) -> Result<Files, Fault> {
@@ -198,8 +230,17 @@ fn dumped(scene: &Scene<'_>, path: &Path, options: &[&str]) -> Result<Vec<String
 }
 
 /// Values that differ from run to run, after the names that they stand behind.
-const VARYING: &[&str] =
-    &["topic_id: ", "\"topicId\":\"", "directory.id=", "cluster.id=", "\"brokerEpoch\":", "\"directories\":[\""];
+const VARYING: &[&str] = &[
+    "topic_id: ",
+    "\"topicId\":\"",
+    "directory.id=",
+    "cluster.id=",
+    "\"brokerEpoch\":",
+    "\"directories\":[\"",
+    "\"incarnationId\":\"",
+    "\"logDirs\":[\"",
+    "\"port\":",
+];
 
 fn without_ids(line: &str) -> String {
     // A metadata record stands behind its offset and append time, which are of this run.

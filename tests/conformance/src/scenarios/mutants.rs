@@ -18,6 +18,10 @@ const HEARTBEAT: i16 = 12;
 const OFFSET_COMMIT: i16 = 8;
 const ILLEGAL_GENERATION: i16 = 22;
 
+const HEADERS: &str = "nulls_and_headers";
+const IDEMPOTENT: &str = "idempotent";
+const COMMITTING: &str = "a_group_goes_on_where_it_committed";
+
 /// What became of a row, client by client.
 type Ran = Vec<(&'static str, Result<(), String>)>;
 
@@ -70,6 +74,14 @@ impl Broken {
         Ok(done.into_iter().map(|(family, result)| (family, told(result))).collect())
     }
 
+    /// Every peer's row must pass.
+    fn passed(&self, row: &str, peers: &mut [TablePeer]) -> Result<(), Fault> {
+        for (family, result) in self.row(row, peers)? {
+            result.map_err(Fault::Failed).during(format!("{row} by {family} through the proxy"))?;
+        }
+        Ok(())
+    }
+
     /// Every family's row must fail with a reason that holds all of `intended`.
     fn caught(&self, scene: &Scene<'_>, row: &str, families: &[&'static str], intended: &[&str]) -> Result<(), Fault> {
         caught(row, &self.row(row, &mut self.peers(scene, families, &[])?)?, intended)
@@ -77,6 +89,7 @@ impl Broken {
 }
 
 fn caught(row: &str, ran: &Ran, intended: &[&str]) -> Result<(), Fault> {
+    ensure(!ran.is_empty(), || format!("no client can do {row}"))?;
     for (family, result) in ran {
         let Err(why) = result else { return fail(format!("{row} by {family} passed on a broken broker")) };
         let holds = intended.iter().all(|part| why.contains(part));
@@ -89,12 +102,55 @@ fn caught(row: &str, ran: &Ran, intended: &[&str]) -> Result<(), Fault> {
 pub(super) fn honest(scene: &Scene<'_>) -> Result<(), Fault> {
     let broken = Broken::start(scene, Mutant::Honest)?;
     let mut peers = broken.peers(scene, FAMILIES, &[])?;
-    for row in ["from_an_offset", "acks_of_all", "keys_choose_partitions_as_murmur2_does"] {
-        for (family, result) in broken.row(row, &mut peers)? {
-            result.map_err(Fault::Failed).during(format!("{row} by {family} through an honest proxy"))?;
-        }
+    for row in
+        ["from_an_offset", "acks_of_all", "keys_choose_partitions_as_murmur2_does", HEADERS, IDEMPOTENT, COMMITTING]
+    {
+        broken.passed(row, &mut peers)?;
     }
     generation(&broken)?;
+    broken.node.stop()
+}
+
+/// The control for producers that are not known again: answers are lost alike, and what comes a second time is not appended a second time.
+pub(super) fn lost_answers(scene: &Scene<'_>) -> Result<(), Fault> {
+    let broken = Broken::start(scene, Mutant::LostAnswers)?;
+    let mut peers = broken.peers(scene, FAMILIES, &[])?;
+    broken.passed(IDEMPOTENT, &mut peers)?;
+    broken.node.stop()
+}
+
+pub(super) fn forgotten_producers(scene: &Scene<'_>) -> Result<(), Fault> {
+    let broken = Broken::start(scene, Mutant::ForgottenProducers)?;
+    broken.caught(scene, IDEMPOTENT, FAMILIES, &["`send", "line 1: `sent 0 1` where `sent 0 0`"])?;
+    broken.node.stop()
+}
+
+pub(super) fn changed_timestamps(scene: &Scene<'_>) -> Result<(), Fault> {
+    let broken = Broken::start(scene, Mutant::ChangedTimestamps)?;
+    let intended = ["`read", "line 1: `record 0 0 key=~ value=a ts=1700000000002 ", "value=a ts=1700000000001 "];
+    broken.caught(scene, "from_an_offset", FAMILIES, &intended)?;
+    broken.node.stop()
+}
+
+pub(super) fn dropped_headers(scene: &Scene<'_>) -> Result<(), Fault> {
+    let broken = Broken::start(scene, Mutant::DroppedHeaders)?;
+    let intended = ["`read", "line 4: `record 0 3 ", "headers=` where `record 0 3 ", "headers=a:1,b:`"];
+    broken.caught(scene, HEADERS, FAMILIES, &intended)?;
+    broken.node.stop()
+}
+
+/// The first records that are fetched are those of partition 0.
+pub(super) fn foreign_records(scene: &Scene<'_>) -> Result<(), Fault> {
+    let broken = Broken::start(scene, Mutant::ForeignRecords)?;
+    let intended = ["`read $t 1 ", "line 1: `record 1 0 key=~ value=a ", "where `record 1 0 key=~ value=b "];
+    broken.caught(scene, IDEMPOTENT, FAMILIES, &intended)?;
+    broken.node.stop()
+}
+
+pub(super) fn lost_commit(scene: &Scene<'_>) -> Result<(), Fault> {
+    let broken = Broken::start(scene, Mutant::LostCommit)?;
+    let intended = ["`committed", "`committed 0 2` where `committed 0 3`"];
+    broken.caught(scene, COMMITTING, FAMILIES, &intended)?;
     broken.node.stop()
 }
 
