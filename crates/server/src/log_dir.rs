@@ -25,10 +25,12 @@ pub(crate) struct LogDirHandle {
     on_offline: OnceLock<OnOffline>,
     /// By checkpoint: partitions that are gone, and of which the file may still tell. Held while a checkpoint is made and written.
     gone: Mutex<BTreeMap<&'static str, BTreeSet<TopicPartition>>>,
+    /// What the checkpoint of Kafka's cleaner told of at the start: nothing is added to it.
+    compacted: OnceLock<BTreeSet<TopicPartition>>,
 }
 
 /// Checkpoints that the next start believes of a partition of the name.
-const BELIEVED: [&str; 2] = [checkpoint_name::RECOVERY_POINT, checkpoint_name::LOG_START];
+const BELIEVED: [&str; 3] = [checkpoint_name::RECOVERY_POINT, checkpoint_name::LOG_START, checkpoint_name::CLEANER];
 
 impl LogDirHandle {
     /// `reserve_bytes` of its disk are kept from producers.
@@ -42,15 +44,22 @@ impl LogDirHandle {
             offline: AtomicBool::new(false),
             on_offline: OnceLock::new(),
             gone: Mutex::default(),
+            compacted: OnceLock::new(),
         }
     }
 
     /// A partition of this name is gone, while the checkpoints may still tell of it. Called once the node's partitions lack it.
     pub(crate) fn note_gone(&self, tp: &TopicPartition) {
         let mut gone = self.gone.lock();
-        for name in BELIEVED {
+        let was_compacted = self.compacted.get().is_some_and(|all| all.contains(tp));
+        for name in BELIEVED.into_iter().filter(|name| was_compacted || *name != checkpoint_name::CLEANER) {
             gone.entry(name).or_default().insert(tp.clone());
         }
+    }
+
+    /// The partitions that Kafka's cleaner has compacted, as its checkpoint says; the first time counts.
+    pub(crate) fn note_compacted<'a>(&self, all: impl Iterator<Item = &'a TopicPartition>) {
+        self.compacted.get_or_init(|| all.cloned().collect());
     }
 
     /// Takes what the checkpoints tell of a partition that is gone out of them, before another of its name is made: what an older topic's

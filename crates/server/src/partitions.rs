@@ -28,6 +28,7 @@ pub(crate) struct Found {
     pub(crate) dir: usize,
     pub(crate) recovery_point: Offset,
     pub(crate) log_start: Offset,
+    pub(crate) compacted_to: Offset,
     pub(crate) clean: bool,
 }
 
@@ -344,8 +345,8 @@ impl Partitions {
         }
         handle.forget_gone(tp)?;
         let dir = handle.dir.path().join(tp.to_string());
-        let (recovery_point, log_start) = (Offset::ZERO, Offset::ZERO);
-        let options = LogOptions { dir, config, recovery_point, log_start, clean: false };
+        let [recovery_point, log_start, compacted_to] = [Offset::ZERO; 3];
+        let options = LogOptions { dir, config, recovery_point, log_start, compacted_to, clean: false };
         Log::create(Arc::clone(handle.dir.disk()), options)
     }
 

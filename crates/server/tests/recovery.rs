@@ -1,5 +1,7 @@
 //! A node's start after a crash, and log dirs that fail alone: a node without threads on a disk in memory, driven request by request.
 
+#[path = "recovery/compacted.rs"]
+mod compacted;
 #[path = "recovery/failed_dirs.rs"]
 mod failed_dirs;
 #[path = "recovery/log_dirs.rs"]

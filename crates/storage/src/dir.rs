@@ -135,6 +135,8 @@ pub struct LogDirState {
     pub high_watermarks: OffsetCheckpoint,
     /// Log starts by partition.
     pub log_starts: OffsetCheckpoint,
+    /// Up to where Kafka's cleaner has compacted each log.
+    pub compacted: OffsetCheckpoint,
     /// Partitions' folders, by name.
     pub partitions: Vec<(String, PartitionDir)>,
     /// Folders that are no partition's and are left alone.
@@ -168,6 +170,7 @@ impl LogDir {
             recovery_points: checkpoint(checkpoint_name::RECOVERY_POINT)?,
             high_watermarks: checkpoint(checkpoint_name::HIGH_WATERMARK)?,
             log_starts: checkpoint(checkpoint_name::LOG_START)?,
+            compacted: checkpoint(checkpoint_name::CLEANER)?,
             partitions: Vec::new(),
             unknown: Vec::new(),
         };

@@ -104,6 +104,8 @@ pub struct LogOptions {
     pub recovery_point: Offset,
     /// The log start of the checkpoint.
     pub log_start: Offset,
+    /// Below it Kafka's cleaner has compacted the log, whatever the topic's policy is by now; 0 when it never has.
+    pub compacted_to: Offset,
     /// Whether the log dir was stopped cleanly, so that nothing has to be scanned.
     pub clean: bool,
 }
@@ -134,6 +136,8 @@ pub struct Log {
     log_start: Offset,
     log_end: Offset,
     recovery_point: Offset,
+    /// See [`LogOptions::compacted_to`].
+    compacted_to: Offset,
     producers: ProducerStates,
     epochs: LeaderEpochs,
     /// Files beside the segments that the next flush syncs: below the recovery point they are trusted.

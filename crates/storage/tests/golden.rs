@@ -61,7 +61,14 @@ fn open(disk: &FaultyMemDisk, state: &LogDirState, topic: &str, clean: bool) -> 
     let tp = base::TopicPartition::new(topic, 0);
     let log_start = state.log_starts.0.get(&tp).copied().unwrap_or(Offset::ZERO);
     let recovery_point = if clean { state.recovery_points.0[&tp] } else { Offset::ZERO };
-    let options = LogOptions { dir: dir(topic), config: config(topic).into(), recovery_point, log_start, clean };
+    let options = LogOptions {
+        dir: dir(topic),
+        config: config(topic).into(),
+        recovery_point,
+        log_start,
+        compacted_to: Offset::ZERO,
+        clean,
+    };
     Log::open(Arc::new(disk.clone()), options).unwrap()
 }
 

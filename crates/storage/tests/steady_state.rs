@@ -35,6 +35,7 @@ fn a_warm_log_appends_and_reads_without_an_allocation_each() {
         config: LogConfig::default().into(),
         recovery_point: Offset::ZERO,
         log_start: Offset::ZERO,
+        compacted_to: Offset::ZERO,
         clean: false,
     };
     let mut builder = BatchBuilder::new(BatchOptions::default());

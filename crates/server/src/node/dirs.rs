@@ -10,7 +10,7 @@ use config::NodeConfig;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use storage::{DiskError, LogDir, LogDirState, LogError, PartitionDir};
+use storage::{DiskError, LogDir, LogDirState, LogError, OffsetCheckpoint, PartitionDir};
 
 /// Lines about segments of one dir that something could not be put back to.
 const PASSED_BY_LINES_MAX: usize = 10;
@@ -81,7 +81,9 @@ impl Dirs {
     fn take_in(&mut self, config: &NodeConfig, at: usize, handle: &LogDirHandle, state: &LogDirState) {
         let dir = &handle.dir;
         let clean = state.clean.is_some();
-        let point = |tp: &TopicPartition| state.recovery_points.0.get(tp).copied().unwrap_or(Offset::ZERO);
+        let of =
+            |checkpoint: &OffsetCheckpoint, tp: &TopicPartition| checkpoint.0.get(tp).copied().unwrap_or(Offset::ZERO);
+        let point = |tp: &TopicPartition| of(&state.recovery_points, tp);
         if dir.path() == config.metadata_log_dir {
             let id = dir.meta().directory_id.unwrap_or(Uuid::ZERO);
             self.metadata = (id, point(&TopicPartition::new(METADATA_TOPIC, 0)), clean);
@@ -93,8 +95,9 @@ impl Dirs {
                     tracing::warn!(folder = name, dir = %dir.path().display(), "a folder that is no partition's is left alone");
                 }
                 PartitionDir::Live(tp) => {
-                    let log_start = state.log_starts.0.get(tp).copied().unwrap_or(Offset::ZERO);
-                    self.found.add(tp.clone(), Found { dir: at, recovery_point: point(tp), log_start, clean });
+                    let (log_start, compacted_to) = (of(&state.log_starts, tp), of(&state.compacted, tp));
+                    let found = Found { dir: at, recovery_point: point(tp), log_start, compacted_to, clean };
+                    self.found.add(tp.clone(), found);
                 }
                 PartitionDir::Deleted(_) => {
                     let path = dir.path().join(name);
@@ -112,7 +115,9 @@ impl Dirs {
         }
         // A crash may have come between the end of a topic and the next checkpoint.
         let live: BTreeSet<&TopicPartition> = live(state).collect();
-        let told = state.recovery_points.0.keys().chain(state.log_starts.0.keys());
+        handle.note_compacted(state.compacted.0.keys());
+        let all = [&state.recovery_points, &state.log_starts, &state.compacted];
+        let told = all.into_iter().flat_map(|checkpoint| checkpoint.0.keys());
         told.filter(|tp| !live.contains(tp)).for_each(|tp| handle.note_gone(tp));
     }
 }

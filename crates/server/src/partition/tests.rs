@@ -20,6 +20,7 @@ pub(crate) fn partition(disk: &FaultyMemDisk, committer: &Arc<Committer>, index:
         config: log_config(&topic, 86_400_000).into(),
         recovery_point: Offset::ZERO,
         log_start: Offset::ZERO,
+        compacted_to: Offset::ZERO,
         clean: false,
     };
     let log = Log::create(Arc::new(disk.clone()), options).unwrap();

@@ -117,8 +117,8 @@ impl Partitions {
             Owner::None => false,
             Owner::Other(_) => return Ok(None),
         };
-        let Found { recovery_point, log_start, clean, .. } = *found;
-        let options = LogOptions { dir, config: Arc::clone(config), recovery_point, log_start, clean };
+        let Found { recovery_point, log_start, compacted_to, clean, .. } = *found;
+        let options = LogOptions { dir, config: Arc::clone(config), recovery_point, log_start, compacted_to, clean };
         let (mut log, recovery) = Log::open_watched(disk, options, self.ahead.progress.as_ref())?;
         if recovery.truncated_bytes > 0 {
             tracing::warn!(partition = %tp, bytes = recovery.truncated_bytes, "cut a torn tail that was never synced");

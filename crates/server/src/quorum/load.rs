@@ -179,8 +179,14 @@ fn open_log(
         delete: false,
         ..LogConfig::default()
     };
-    let options =
-        LogOptions { dir: dir.to_owned(), config: log_config.into(), recovery_point, log_start: Offset::ZERO, clean };
+    let options = LogOptions {
+        dir: dir.to_owned(),
+        config: log_config.into(),
+        recovery_point,
+        log_start: Offset::ZERO,
+        compacted_to: Offset::ZERO,
+        clean,
+    };
     if !clean {
         progress.found(1);
     }

@@ -32,6 +32,7 @@ impl Log {
             log_start: options.log_start,
             log_end: options.log_start,
             recovery_point: options.log_start,
+            compacted_to: Offset::ZERO,
             producers: ProducerStates::default(),
             epochs: LeaderEpochs::default(),
             names_dirty: true,
@@ -81,6 +82,7 @@ impl Log {
             log_start: options.log_start.max(first),
             log_end: first,
             recovery_point: options.recovery_point,
+            compacted_to: options.compacted_to,
             producers: ProducerStates::default(),
             epochs,
             names_dirty: false,
@@ -151,9 +153,10 @@ impl Log {
             // Compaction may leave nothing of a segment; nothing else may.
             if let Some(next) = next
                 && self.segments[at].size == 0
-                && !self.config.compact
+                && !self.may_lack_records_before(next)
             {
-                let what = format!("it is empty, and the next segment begins at offset {next}");
+                let what =
+                    format!("it is empty, and the next segment begins at offset {next}: put the file back from a copy");
                 return Err(corrupt(path(&self.dir, self.segments[at].base, "log"), 0, what));
             }
             if !self.load_indexes(at, files)? {

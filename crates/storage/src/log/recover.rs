@@ -106,17 +106,23 @@ impl Log {
             at += 1;
             self.expect_synced(at, end)?;
             // A later segment may reach the disk before the bytes of an earlier one do. Only compaction leaves such a hole on purpose.
-            if !self.config.compact && self.segments.get(at).is_some_and(|next| next.base > end) {
+            if self.segments.get(at).is_some_and(|next| next.base > end && !self.may_lack_records_before(next.base)) {
                 self.drop_segments_from(at, &mut tally.recovery.truncated_bytes)?;
             }
         }
         Ok(untrusted)
     }
 
+    /// Whether compaction may have left a hole that ends at `next`.
+    pub(super) fn may_lack_records_before(&self, next: Offset) -> bool {
+        self.config.compact || next <= self.compacted_to
+    }
+
     /// What was synced up to the recovery point must still be there: the segment before `next` was walked and ends at `end`.
     fn expect_synced(&self, next: usize, end: Offset) -> Result<(), LogError> {
         let next_base = self.segments.get(next).map(|segment| segment.base);
-        let is_below = end < self.recovery_point && next_base.is_none_or(|base| end < base && !self.config.compact);
+        let is_below =
+            end < self.recovery_point && next_base.is_none_or(|base| end < base && !self.may_lack_records_before(base));
         if !is_below || self.config.left_out.torn_tail_cut {
             return Ok(());
         }

@@ -25,6 +25,7 @@ fn options(clean: bool) -> LogOptions {
         config: config.into(),
         recovery_point: Offset::ZERO,
         log_start: Offset::ZERO,
+        compacted_to: Offset::ZERO,
         clean,
     }
 }

@@ -55,6 +55,7 @@ fn options(at: usize) -> LogOptions {
         config: LogConfig::default().into(),
         recovery_point: Offset::ZERO,
         log_start: Offset::ZERO,
+        compacted_to: Offset::ZERO,
         clean: false,
     }
 }

@@ -20,7 +20,14 @@ fn options(dir: PathBuf, recovery_point: Offset, clean: bool) -> LogOptions {
         retention_bytes: 5_000,
         ..LogConfig::default()
     };
-    LogOptions { dir, config: config.into(), recovery_point, log_start: Offset::ZERO, clean }
+    LogOptions {
+        dir,
+        config: config.into(),
+        recovery_point,
+        log_start: Offset::ZERO,
+        compacted_to: Offset::ZERO,
+        clean,
+    }
 }
 
 /// Records with ascending values from `first` on.

@@ -426,6 +426,36 @@ fn found_by_fuzzing_compaction_may_leave_a_segment_empty_and_nothing_else_may() 
     assert_eq!((log.log_end(), read_all(&mut log, Offset(4)).len()), (end, 3));
 }
 
+/// What is left of a compacted topic when its policy becomes `delete`: Kafka's cleaner keeps a segment of which nothing is left, and empties it.
+#[test]
+fn a_segment_that_compaction_emptied_is_no_damage_when_the_topic_is_compacted_no_more() {
+    let read = |compacted_to: i64, clean: bool, recovery_point: i64| {
+        let disk = FaultyMemDisk::new(1);
+        let mut log = new_log(&disk);
+        for _ in 0..3 {
+            append(&mut log, 2, 20);
+            log.roll().unwrap();
+        }
+        append(&mut log, 1, 20);
+        log.close().unwrap();
+        for suffix in ["log", "index", "timeindex"] {
+            disk.overwrite(&Path::new(DIR).join(format!("{:020}.{suffix}", 2)), &[]);
+        }
+        let (recovery_point, compacted_to) = (Offset(recovery_point), Offset(compacted_to));
+        let found = LogOptions { recovery_point, compacted_to, ..options(clean) };
+        let (mut log, _) = Log::open(Arc::new(disk), found)?;
+        // Readers begin at offset 0 and, where nothing is left of it, behind the hole.
+        let values = [Offset(0), Offset(4)].map(|from| read_all(&mut log, from).len());
+        Ok::<_, LogError>((values, log.log_end()))
+    };
+    assert!(read(3, true, 7).is_err() && read(3, false, 5).is_err(), "the cleaner has not come so far");
+    assert_eq!(read(3, false, 0).unwrap().1, Offset(2), "above the recovery point it was lost in a power cut");
+    assert_eq!(read(4, true, 7).unwrap(), ([5, 3], Offset(7)));
+    for recovery_point in 0..=7 {
+        assert_eq!(read(4, false, recovery_point).unwrap(), ([5, 3], Offset(7)), "{recovery_point}");
+    }
+}
+
 #[test]
 fn a_segment_whose_file_is_gone_is_not_made_anew() {
     let disk = FaultyMemDisk::new(1);

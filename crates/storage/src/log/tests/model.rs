@@ -76,8 +76,14 @@ fn config() -> LogConfig {
 }
 
 fn open(disk: &FaultyMemDisk, recovery_point: Offset, clean: bool) -> Result<Log, crate::LogError> {
-    let options =
-        LogOptions { dir: PathBuf::from(DIR), config: config().into(), recovery_point, log_start: Offset::ZERO, clean };
+    let options = LogOptions {
+        dir: PathBuf::from(DIR),
+        config: config().into(),
+        recovery_point,
+        log_start: Offset::ZERO,
+        compacted_to: Offset::ZERO,
+        clean,
+    };
     Log::open(Arc::new(disk.clone()), options).map(|(log, _)| log)
 }
 
