@@ -93,8 +93,11 @@ impl LogDirHandle {
         Ok(checkpoint)
     }
 
-    /// Looks how much room there is for producers.
+    /// Looks whether the dir is still there, and how much room there is for producers.
     pub(crate) fn measure(&self) {
+        if let Err(error) = self.dir.check_present() {
+            return self.fail(&error);
+        }
         let Some(space) = self.space().filter(|space| self.room.measure(space.usable_bytes)) else { return };
         let (dir, usable_bytes) = (self.dir.path().display(), space.usable_bytes);
         if self.room.is_full() {

@@ -340,6 +340,7 @@ impl Partitions {
 
     /// Makes a new log. R30: a folder of the same name that is there is an older topic's.
     fn make(&self, tp: &TopicPartition, handle: &LogDirHandle, config: Arc<LogConfig>) -> Result<Log, LogError> {
+        handle.dir.check_present()?;
         if handle.dir.has_folder(tp)? {
             self.put_aside(tp, handle, "belongs to another topic of this name")?;
         }

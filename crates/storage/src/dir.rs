@@ -273,6 +273,16 @@ impl LogDir {
         offsets.store(self.disk.as_ref(), &self.path.join(name))
     }
 
+    /// Whether what is at the path is still this log dir: beneath a disk that is unmounted, or where a folder was removed, is none, and what
+    /// was written there would be gone with the next start.
+    ///
+    /// # Errors
+    /// When its `meta.properties` is not there, or the disk does not say.
+    pub fn check_present(&self) -> Result<(), DiskError> {
+        let meta = self.path.join(META);
+        self.disk.file_len(&meta).map(drop).map_err(DiskError::on("find", &meta))
+    }
+
     /// Whether there is a folder of a partition's name.
     ///
     /// # Errors

@@ -104,6 +104,22 @@ impl Damage {
     }
 }
 
+/// As when a disk is unmounted under the node: what it wrote into the folder beneath would be hidden by the next mount.
+#[tokio::test]
+async fn a_log_dir_that_is_no_longer_there_goes_offline_and_nothing_is_made_in_its_place() {
+    let disk = FaultyMemDisk::new(1);
+    let (mut driven, on_second) = with_two_dirs(&disk);
+    disk.remove_file(Path::new("/d2/meta.properties")).expect("a removal");
+    driven.create("new", PARTITIONS);
+    assert!((0..PARTITIONS).all(|index| !is_in(&disk, "/d2", "new", index)));
+    driven.wait(2_000);
+    assert_eq!(dir_codes(&mut driven), [("/d1".to_owned(), 0), ("/d2".to_owned(), STORAGE_ERROR)]);
+    assert_eq!(told(&mut driven, "t"), with_lost(&on_second));
+    for (code, is_lost) in driven.produce("t", PARTITIONS, -1).into_iter().zip(&on_second) {
+        assert_eq!(code, if *is_lost { STORAGE_ERROR } else { 0 }, "{on_second:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_log_dir_that_fails_at_the_start_is_offline_and_the_others_are_served() {
     for (damage, clean) in Damage::ALL.into_iter().flat_map(|damage| [(damage, false), (damage, true)]) {
