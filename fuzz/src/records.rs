@@ -5,8 +5,8 @@ use crate::take::Take;
 use base::{LeaderEpoch, Offset, Timestamp};
 use record::control::ControlRecord;
 use record::{
-    BATCH_OVERHEAD, BatchHeader, BatchView, Batches, Codec, Compression, DECOMPRESSED_BATCH_BYTES_MAX, ProducePolicy, Scratch, TimestampType, crc32c,
-    decompress, validate,
+    BATCH_OVERHEAD, BatchHeader, BatchView, Batches, Codec, Compression, DECOMPRESSED_BATCH_BYTES_MAX, ProducePolicy,
+    Scratch, TimestampType, crc32c, decompress, validate,
 };
 use std::cell::RefCell;
 use std::ops::ControlFlow;

@@ -1,6 +1,7 @@
 //! Ends of a node, wished and unwished: what was acknowledged with acks=all is there afterwards, in order and once.
 
 use conformance::fault::{Fault, ensure};
+use conformance::node::Node;
 use conformance::process::now;
 use conformance::rig::Scene;
 use std::time::Duration;
@@ -34,16 +35,21 @@ pub(super) fn kill_9_under_load(scene: &Scene<'_>) -> Result<(), Fault> {
         node = plan.start(scene)?;
         back.push(now() - killed);
     }
-    let said = scene.java(|java| {
+    let said = end_load(scene, &node)?;
+    let slowest = back.iter().max().copied().unwrap_or(Duration::ZERO);
+    scene.figure(&format!("{} kills, {}, slowest return {} ms", back.len(), said.trim(), slowest.as_millis()));
+    node.stop()
+}
+
+/// Ends the load once more of it was acked; nothing of it failed, and all of it is there, which a check that is told wrong numbers notices.
+pub(super) fn end_load(scene: &Scene<'_>, node: &Node) -> Result<String, Fault> {
+    scene.java(|java| {
         java.peer(&["load-await", "500", "60"])?;
         let stopped = java.peer(&["load-stop"])?;
         ensure(stopped.trim_end().ends_with("failed 0"), || format!("sends failed: {stopped}"))?;
         java.peer(&["load-control", &node.address])?;
         java.peer(&["load-check", &node.address])
-    })?;
-    let slowest = back.iter().max().copied().unwrap_or(Duration::ZERO);
-    scene.figure(&format!("{} kills, {}, slowest return {} ms", back.len(), said.trim(), slowest.as_millis()));
-    node.stop()
+    })
 }
 
 /// SIGTERM while producers send: status 0, the marker of a clean stop, nothing acked lost.

@@ -4,6 +4,7 @@
 //! acknowledged through all of it, a compacted topic (of which Kafka has left gaps), configs, committed offsets, and in which log dir (KIP-858) each
 //! partition is.
 
+use super::crash::end_load;
 use super::exchange::FEATURES_OFF;
 use conformance::fault::{During, Fault, ensure};
 use conformance::node::{Kind, Node, Plan};
@@ -73,13 +74,7 @@ pub(super) fn killed_under_load(scene: &Scene<'_>) -> Result<(), Fault> {
         }
         seen.answers = looked(&mut java)?;
     }
-    scene.java(|java| {
-        java.peer(&["load-await", "500", "60"])?;
-        let stopped = java.peer(&["load-stop"])?;
-        ensure(stopped.trim_end().ends_with("failed 0"), || format!("sends failed: {stopped}"))?;
-        java.peer(&["load-control", &node.address])?;
-        java.peer(&["load-check", &node.address])
-    })?;
+    end_load(scene, &node)?;
     node.stop()?;
     seen.places_of(&plan)?;
     let dirs: BTreeSet<&PathBuf> = seen.places.values().collect();

@@ -400,21 +400,25 @@ fn a_log_at_rest_holds_no_file_open_after_a_recovery_nor_while_many_are_flushed(
     assert_eq!(disk.holders(), before + 1, "{ticket:?}");
 }
 
-#[test]
-fn found_by_fuzzing_compaction_may_leave_a_segment_empty_and_nothing_else_may() {
-    let disk = FaultyMemDisk::new(1);
-    let mut log = new_log(&disk);
+/// A closed log of offsets 0 to 6 whose second segment, from 2 to 3, was emptied; where it ends.
+fn with_an_emptied_segment(disk: &FaultyMemDisk) -> Offset {
+    let mut log = new_log(disk);
     for _ in 0..3 {
         append(&mut log, 2, 20);
         log.roll().unwrap();
     }
     append(&mut log, 1, 20);
     log.close().unwrap();
-    let end = log.log_end();
-    drop(log);
     for suffix in ["log", "index", "timeindex"] {
         disk.overwrite(&Path::new(DIR).join(format!("{:020}.{suffix}", 2)), &[]);
     }
+    log.log_end()
+}
+
+#[test]
+fn found_by_fuzzing_compaction_may_leave_a_segment_empty_and_nothing_else_may() {
+    let disk = FaultyMemDisk::new(1);
+    let end = with_an_emptied_segment(&disk);
     let open = |compact: bool| {
         let closed = LogOptions { recovery_point: end, ..options(true) };
         let config = Arc::new(LogConfig { compact, ..LogConfig::clone(&closed.config) });
@@ -431,16 +435,7 @@ fn found_by_fuzzing_compaction_may_leave_a_segment_empty_and_nothing_else_may() 
 fn a_segment_that_compaction_emptied_is_no_damage_when_the_topic_is_compacted_no_more() {
     let read = |compacted_to: i64, clean: bool, recovery_point: i64| {
         let disk = FaultyMemDisk::new(1);
-        let mut log = new_log(&disk);
-        for _ in 0..3 {
-            append(&mut log, 2, 20);
-            log.roll().unwrap();
-        }
-        append(&mut log, 1, 20);
-        log.close().unwrap();
-        for suffix in ["log", "index", "timeindex"] {
-            disk.overwrite(&Path::new(DIR).join(format!("{:020}.{suffix}", 2)), &[]);
-        }
+        with_an_emptied_segment(&disk);
         let (recovery_point, compacted_to) = (Offset(recovery_point), Offset(compacted_to));
         let found = LogOptions { recovery_point, compacted_to, ..options(clean) };
         let (mut log, _) = Log::open(Arc::new(disk), found)?;
