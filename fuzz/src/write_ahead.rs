@@ -51,7 +51,9 @@ fn make() -> Written {
     let open = |at: usize| {
         let (dir, id) = (root.join(format!("t-{at}")), Uuid(at as u128 + 1));
         let (log_start, recovery_point) = (Offset::ZERO, Offset::ZERO);
-        let options = LogOptions { dir, config: Arc::clone(&config), recovery_point, log_start, clean: false };
+        let compacted_to = Offset(0);
+        let options =
+            LogOptions { dir, config: Arc::clone(&config), recovery_point, log_start, compacted_to, clean: false };
         let mut log = Log::create(shared(&disk), options).expect("this disk does not fail");
         log.write_topic_id(id).expect("this disk does not fail");
         log.attach(Arc::clone(&write_ahead), id);
