@@ -38,6 +38,22 @@ const OPENED_AT_ONCE: usize = 4_096;
 /// A topic's effective settings, and its logs'.
 type Settings = (Arc<TopicConfig>, Arc<LogConfig>);
 
+/// The partitions that are made together in a log dir.
+struct NewIn {
+    /// Why there can be none: the dir is no longer there.
+    absent: Option<LogError>,
+    /// What was written beside their topic ids' files.
+    beside: Vec<PathBuf>,
+}
+
+impl NewIn {
+    /// Looks whether the dir is there, once for all of them.
+    fn look(handle: &LogDirHandle) -> NewIn {
+        let absent = if handle.is_offline() { None } else { handle.failing(handle.dir.check_present()).err() };
+        NewIn { absent, beside: Vec::new() }
+    }
+}
+
 /// A partition that the metadata gives this node, and that is not open yet.
 struct Missing<'i> {
     tp: TopicPartition,
@@ -230,11 +246,10 @@ impl Partitions {
     /// Opens the logs of partitions, or makes them. The ids of all new folders are synced at once: one by one, ten thousand of them took
     /// half a minute.
     fn open_some<'i>(&self, missing: impl Iterator<Item = Missing<'i>>, counts: &mut [usize]) {
-        let mut opened = Vec::new();
-        let mut beside: Vec<Vec<PathBuf>> = self.dirs.iter().map(|_| Vec::new()).collect();
-        let mut away = Vec::new();
+        let (mut opened, mut away) = (Vec::new(), Vec::new());
+        let mut dirs: Vec<NewIn> = self.dirs.iter().map(NewIn::look).collect();
         for missing in missing {
-            match self.open(&missing, counts, &mut beside) {
+            match self.open(&missing, counts, &mut dirs) {
                 Ok(Ok(log)) => opened.push((missing, log)),
                 Ok(Err(dir)) => {
                     self.note_away(&missing, dir);
@@ -244,7 +259,7 @@ impl Partitions {
             }
         }
         tell_away(&away);
-        let synced: Vec<bool> = (0..self.dirs.len()).map(|dir| self.sync_ids(dir, &beside[dir])).collect();
+        let synced: Vec<bool> = dirs.iter().enumerate().map(|(dir, new)| self.sync_ids(dir, &new.beside)).collect();
         for (missing, log) in opened.into_iter().filter(|(_, log)| !log.is_new || synced[log.dir]) {
             let tp = missing.tp.clone();
             if let Err(error) = self.serve(missing, log) {
@@ -270,7 +285,7 @@ impl Partitions {
         &self,
         missing: &Missing<'_>,
         counts: &mut [usize],
-        beside: &mut [Vec<PathBuf>],
+        dirs: &mut [NewIn],
     ) -> Result<Result<Opened, Away>, LogError> {
         let (tp, id, config) = (&missing.tp, missing.id, &missing.settings.1);
         let found = self.found.lock().remove(tp);
@@ -288,6 +303,7 @@ impl Partitions {
                 match self.choose_dir(missing.registration, counts) {
                     Ok(at) => {
                         let handle = &self.dirs[at];
+                        dirs[at].absent.clone().map_or(Ok(()), Err)?;
                         (at, handle.failing(self.make(tp, handle, Arc::clone(config)))?, true)
                     }
                     Err(away) => return Ok(Err(away)),
@@ -296,7 +312,7 @@ impl Partitions {
         };
         counts[at] += 1;
         if is_new {
-            beside[at].push(self.dirs[at].failing(log.write_topic_id_beside(id))?);
+            dirs[at].beside.push(self.dirs[at].failing(log.write_topic_id_beside(id))?);
         }
         log.release_files();
         Ok(Ok(Opened { dir: at, log, is_new }))
@@ -340,7 +356,6 @@ impl Partitions {
 
     /// Makes a new log. R30: a folder of the same name that is there is an older topic's.
     fn make(&self, tp: &TopicPartition, handle: &LogDirHandle, config: Arc<LogConfig>) -> Result<Log, LogError> {
-        handle.dir.check_present()?;
         if handle.dir.has_folder(tp)? {
             self.put_aside(tp, handle, "belongs to another topic of this name")?;
         }
